@@ -14,11 +14,11 @@ namespace tidemark {
 }  // namespace tidemark
 
 // TM_CHECK(condition) or TM_CHECK(condition, "format {}", facts...)
-#define TM_CHECK(condition, ...)                                                                        \
-  do {                                                                                                  \
-    if (!(condition)) [[unlikely]] {                                                                    \
+#define TM_CHECK(condition, ...)                                                                               \
+  do {                                                                                                         \
+    if (!(condition)) [[unlikely]] {                                                                           \
       ::tidemark::CheckFailed(__FILE__, __LINE__, #condition, ::tidemark::check_internal::Facts(__VA_ARGS__)); \
-    }                                                                                                   \
+    }                                                                                                          \
   } while (false)
 
 namespace tidemark::check_internal {

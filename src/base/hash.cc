@@ -36,7 +36,8 @@ uint16_t HashSlot(std::string_view key) {
     if (close != std::string_view::npos && close > open + 1) key = key.substr(open + 1, close - open - 1);
   }
   uint16_t crc = 0;
-  for (const char c : key) crc = static_cast<uint16_t>((crc << 8) ^ kCrc16Table[((crc >> 8) ^ static_cast<uint8_t>(c)) & 0xff]);
+  for (const char c : key)
+    crc = static_cast<uint16_t>((crc << 8) ^ kCrc16Table[((crc >> 8) ^ static_cast<uint8_t>(c)) & 0xff]);
   return crc & 16383;
 }
 

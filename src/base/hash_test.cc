@@ -8,7 +8,8 @@ namespace {
 // RFC 3720, B.4 and the customary check value.
 TEST(Crc32c, KnownAnswers) {
   EXPECT_EQ(Crc32c("123456789"), 0xe3069283u);
-  EXPECT_EQ(Crc32c(std::string_view("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32)), 0x8a9136aau);
+  EXPECT_EQ(Crc32c(std::string_view("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32)),
+            0x8a9136aau);
 }
 
 TEST(Crc32c, ContinuesFromASeed) { EXPECT_EQ(Crc32c("6789", Crc32c("12345")), Crc32c("123456789")); }

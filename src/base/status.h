@@ -36,14 +36,15 @@ absl::Status ErrnoStatus(int error_number, std::string_view what);
 #define TM_CONCAT_INNER(a, b) a##b
 #define TM_CONCAT(a, b) TM_CONCAT_INNER(a, b)
 
-#define TM_RETURN_IF_ERROR(expression)                  \
-  do {                                                  \
+#define TM_RETURN_IF_ERROR(expression)                            \
+  do {                                                            \
     if (absl::Status tm_status = (expression); !tm_status.ok()) { \
-      return tm_status;                                 \
-    }                                                   \
+      return tm_status;                                           \
+    }                                                             \
   } while (false)
 
-#define TM_ASSIGN_OR_RETURN(lhs, expression) TM_ASSIGN_OR_RETURN_IMPL(TM_CONCAT(tm_statusor_, __LINE__), lhs, expression)
+#define TM_ASSIGN_OR_RETURN(lhs, expression) \
+  TM_ASSIGN_OR_RETURN_IMPL(TM_CONCAT(tm_statusor_, __LINE__), lhs, expression)
 #define TM_ASSIGN_OR_RETURN_IMPL(statusor, lhs, expression) \
   auto statusor = (expression);                             \
   if (!statusor.ok()) return std::move(statusor).status();  \

@@ -21,10 +21,10 @@ class Clock {
 };
 
 // Hybrid-logical clock (Kulkarni et al., 2014), for one writer: timestamps are strictly increasing and follow
-// the wall clock, bounded against the monotonic clock. A wall clock that has moved against the monotonic one by more than
-// `kMaxStepMicros` since the last reading is not followed: time goes on by the monotonic clock and `alarm()` tells by
-// how much the wall clock is off, until it has come back. Smaller steps forward are adopted, steps back are waited out.
-// Thread-safe.
+// the wall clock, bounded against the monotonic clock. A wall clock that has moved against the monotonic one by more
+// than `kMaxStepMicros` since the last reading is not followed: time goes on by the monotonic clock and `alarm()` tells
+// by how much the wall clock is off, until it has come back. Smaller steps forward are adopted, steps back are waited
+// out. Thread-safe.
 class HybridClock {
  public:
   static constexpr uint64_t kMaxStepMicros = 10'000'000;

@@ -84,16 +84,15 @@ struct LockHolder {
 class PosixFileSystem final : public FileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Mode mode) override {
-    const int flags = mode == Mode::kRead        ? O_RDONLY
-                      : mode == Mode::kReadWrite ? O_RDWR
-                                                 : O_RDWR | O_CREAT | O_EXCL;
+    const int flags = mode == Mode::kRead ? O_RDONLY : mode == Mode::kReadWrite ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
     const int fd = open(path.c_str(), flags | O_CLOEXEC, 0644);
     if (fd < 0) return ErrnoStatus(errno, "open " + path);
     return std::make_unique<PosixFile>(fd, path);
   }
 
   absl::Status Rename(const std::string& from, const std::string& to) override {
-    return rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "rename " + from + " to " + to);
+    return rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus()
+                                                 : ErrnoStatus(errno, "rename " + from + " to " + to);
   }
 
   absl::Status Remove(const std::string& path) override {

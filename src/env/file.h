@@ -54,6 +54,7 @@ class FileSystem {
 
 // Whole-file helpers over the seam. The writer replaces atomically and durably: aside, synced, renamed, folder synced.
 absl::StatusOr<std::string> ReadWholeFile(FileSystem& fs, const std::string& path);
-absl::Status ReplaceWholeFile(FileSystem& fs, const std::string& folder, const std::string& name, std::string_view bytes);
+absl::Status ReplaceWholeFile(FileSystem& fs, const std::string& folder, const std::string& name,
+                              std::string_view bytes);
 
 }  // namespace tidemark

@@ -1,6 +1,7 @@
 // The payload of a log record: the row changes of one command or transaction, in the encoding of RocksDB's
-// WriteBatch (rocksdb/db/write_batch.cc, 7.8), so that any tool that knows RocksDB can read our log. We write and read it
-// ourselves because the log, the archive and `tidemark wal inspect` must not need RocksDB; kv/ tests hold the two equal.
+// WriteBatch (rocksdb/db/write_batch.cc, 7.8), so that any tool that knows RocksDB can read our log. We write and read
+// it ourselves because the log, the archive and `tidemark wal inspect` must not need RocksDB; kv/ tests hold the two
+// equal.
 //
 //   8 bytes  sequence   always 0 here: order comes from the LSN
 //   4 bytes  count      number of Put, Delete and DeleteRange entries, little-endian

@@ -1,13 +1,15 @@
-// The store: rows on disk in RocksDB, with a table of hot rows in memory before it. The log is the write-ahead log, so RocksDB's own is off.
+// The store: rows on disk in RocksDB, with a table of hot rows in memory before it. The log is the write-ahead log, so
+// RocksDB's own is off.
 //
-// A change goes into the hot table at once and counts as *dirty* until it has been persisted. Dirty rows are also kept in key
-// order, so that scans can merge them with RocksDB. Persist() takes the dirty rows as of one LSN (the cut), writes them, sorted and
-// together with that LSN and the database states, into one SST file and ingests it: what RocksDB has is always exactly a prefix of
-// the log, and it says itself which. A row rewritten ten times between two cuts reaches RocksDB once, and neither memtable nor
-// RocksDB's WAL is involved. Recovery replays the log from persisted().
+// A change goes into the hot table at once and counts as *dirty* until it has been persisted. Dirty rows are also kept
+// in key order, so that scans can merge them with RocksDB. Persist() takes the dirty rows as of one LSN (the cut),
+// writes them, sorted and together with that LSN and the database states, into one SST file and ingests it: what
+// RocksDB has is always exactly a prefix of the log, and it says itself which. A row rewritten ten times between two
+// cuts reaches RocksDB once, and neither memtable nor RocksDB's WAL is involved. Recovery replays the log from
+// persisted().
 //
-// Rows persisted before the log that holds them would break promise 1: Persist() calls `sync_log(cut)` first and does not
-// go on unless it succeeds.
+// Rows persisted before the log that holds them would break promise 1: Persist() calls `sync_log(cut)` first and does
+// not go on unless it succeeds.
 //
 // Locking: one reader-writer lock covers the hot table, the dirty order and the database states. The engine holds it
 // exclusively while a command changes rows (Writer), readers share it (Reader). RocksDB is never read from disk under
@@ -81,7 +83,8 @@ class Store {
   virtual std::unique_ptr<Writer> Write() = 0;
   virtual Lsn applied() const = 0;
 
-  // Persisting: the engine's background thread calls Persist() when WantsPersist(). One at a time; commits go on meanwhile.
+  // Persisting: the engine's background thread calls Persist() when WantsPersist(). One at a time; commits go on
+  // meanwhile.
   virtual bool WantsPersist() const = 0;
   // True while so much is dirty, or RocksDB so far behind, that writers must wait; the engine delays commits.
   virtual bool MustWait() const = 0;

@@ -1,5 +1,5 @@
-// What the data types read and write through: rows, seen and changed as one atomic step. The engine makes these; types and
-// commands only use them, so the same code runs in the commit path, in a warm-up on a worker thread, and in a test.
+// What the data types read and write through: rows, seen and changed as one atomic step. The engine makes these; types
+// and commands only use them, so the same code runs in the commit path, in a warm-up on a worker thread, and in a test.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// An immutable, reference-counted byte string: the value of a row. One allocation, one pointer wide, so that the table of
-// hot rows, a snapshot of changed rows and a reader can share it without copying.
+// An immutable, reference-counted byte string: the value of a row. One allocation, one pointer wide, so that the table
+// of hot rows, a snapshot of changed rows and a reader can share it without copying.
 #pragma once
 
 #include <atomic>
@@ -41,7 +41,8 @@ class Value {
   explicit operator bool() const { return body_ != nullptr; }
   // Valid while this or any copy lives. Empty when null.
   std::string_view view() const {
-    return body_ == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(body_ + 1), body_->size);
+    return body_ == nullptr ? std::string_view()
+                            : std::string_view(reinterpret_cast<const char*>(body_ + 1), body_->size);
   }
   char* mutable_data() { return reinterpret_cast<char*>(body_ + 1); }
 

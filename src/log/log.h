@@ -79,7 +79,8 @@ class Cursor {
  public:
   virtual ~Cursor() = default;
   // The next record, waiting up to `wait` for one to become durable. DEADLINE_EXCEEDED when none came, CANCELLED after
-  // Cancel or when the log closes, DATA_LOSS (file and offset named) for damage, OUT_OF_RANGE when the position was purged.
+  // Cancel or when the log closes, DATA_LOSS (file and offset named) for damage, OUT_OF_RANGE when the position was
+  // purged.
   virtual absl::StatusOr<Record> Next(std::chrono::milliseconds wait) = 0;
   // LSN of the record that the next call of Next returns.
   virtual Lsn position() const = 0;
@@ -104,8 +105,8 @@ class Log {
   virtual Lsn next_lsn() const = 0;
   // Adds a record in memory. Needs a Reserve of at least this size since the last Append. Timestamps must rise.
   virtual Lsn Append(Timestamp timestamp, std::string_view payload) = 0;
-  // Hands everything appended to the operating system in one write. Waits where the disk is unexpectedly full; any other
-  // failure stops the process, since memory is then ahead of the log.
+  // Hands everything appended to the operating system in one write. Waits where the disk is unexpectedly full; any
+  // other failure stops the process, since memory is then ahead of the log.
   virtual void Write() = 0;
 
   virtual Lsn appended() const = 0;
@@ -129,7 +130,8 @@ class Log {
   // Leases: reserve, publish, check again. Durable when the call returns. FAILED_PRECONDITION when the log no longer
   // has `position`. Taking a name that exists moves it, and fails if that would go back over what was purged.
   virtual absl::Status TakeLease(const Lease& lease) = 0;
-  // Raises in memory at once; persisted before the purge makes use of it. NOT_FOUND, or FAILED_PRECONDITION when broken.
+  // Raises in memory at once; persisted before the purge makes use of it. NOT_FOUND, or FAILED_PRECONDITION when
+  // broken.
   virtual absl::Status RaiseLease(std::string_view name, Lsn position) = 0;
   virtual absl::Status ReleaseLease(std::string_view name) = 0;
   virtual std::vector<Lease> Leases() const = 0;
