@@ -1,0 +1,81 @@
+// One connection as commands see it. The session in server/ derives from it and owns the socket; commands only change this state.
+//
+// Threads: a client belongs to the I/O thread of its connection, which alone touches the fields below, except where a
+// field says otherwise. Deliver and RequestClose may be called from any thread while the client is registered.
+#pragma once
+
+#include <absl/container/btree_set.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/types.h"
+
+namespace tidemark::commands {
+
+struct CommandSpec;
+
+// One watched key; `existed` so that EXEC can tell that it expired meanwhile.
+struct WatchedKey {
+  DbIndex db;
+  std::string key;
+  bool existed;
+};
+
+struct QueuedCommand {
+  const CommandSpec* spec;
+  std::vector<std::string> args;
+};
+
+enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
+
+class Client {
+ public:
+  virtual ~Client() = default;
+
+  // Appends bytes to what the client receives (pub/sub messages), in order, behind replies already made. Any thread.
+  virtual void Deliver(std::shared_ptr<const std::string> bytes) = 0;
+  // Closes the connection soon: at once, or after what is queued has been sent. Any thread.
+  virtual void RequestClose(bool after_replies) = 0;
+  // Bytes waiting in the output and input buffers, for CLIENT LIST and limits. Any thread; approximate.
+  virtual size_t output_bytes() const = 0;
+  virtual size_t input_bytes() const = 0;
+
+  uint64_t id = 0;
+  std::string address;        // "127.0.0.1:5000"; fixed
+  std::string local_address;  // fixed
+  int fd = -1;                // fixed, for CLIENT LIST
+  uint64_t created_ms = 0;    // wall clock; fixed
+  DbIndex db;
+  int protocol = 2;
+  bool authenticated = false;
+  ReplyMode reply_mode = ReplyMode::kOn;
+  bool no_evict = false;
+  bool no_touch = false;
+  uint64_t last_interaction_ms = 0;
+  std::string last_command;  // full name
+  uint64_t commands_processed = 0;
+
+  // MULTI. `abort_exec` after an error while queueing.
+  bool in_multi = false;
+  bool abort_exec = false;
+  std::vector<QueuedCommand> queued;
+  std::vector<WatchedKey> watched;
+  // Set, under the commit lock, by whoever changes a watched key.
+  std::atomic<bool> watch_broken{false};
+
+  // What this client is subscribed to; kept by Pubsub, read here for limits and replies.
+  absl::btree_set<std::string> channels;
+  absl::btree_set<std::string> patterns;
+  absl::btree_set<std::string> shard_channels;
+  size_t subscriptions() const { return channels.size() + patterns.size() + shard_channels.size(); }
+
+  // CLIENT SETNAME; written by its own thread under ClientRegistry's lock, which readers of other threads take too.
+  std::string name;
+};
+
+}  // namespace tidemark::commands

@@ -1,0 +1,139 @@
+// What a command is: one row of a table (name, arity, flags, key positions, documentation) and one function. COMMAND and its
+// subcommands, the dispatcher, ACL categories and docs/commands.md all come from the table; nothing about a command is said twice.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "resp/writer.h"
+#include "types/keyspace.h"
+
+namespace tidemark::commands {
+
+class Client;
+class Server;
+
+// The words of a request; args[0] is the command as the client spelled it. The views last for the call.
+using Args = std::span<const std::string_view>;
+
+// What a handler works with. `keys` is there for commands with kWrite or kReadonly only.
+struct Context {
+  Args args;
+  resp::Writer& out;
+  Client& client;
+  Server& server;
+  types::Keyspace* keyspace = nullptr;
+
+  types::Keyspace& keys() { return *keyspace; }
+  // A keyspace over another database within the same transaction (COPY, MOVE).
+  types::Keyspace keys_of(DbIndex db) { return types::Keyspace(keyspace->txn(), db); }
+};
+
+// A handler either writes one whole reply to ctx.out and returns OK, or returns the error that the client shall get, whole and
+// as Redis words it ("ERR syntax error"), by InvalidArgument(…). After an error the dispatcher takes back every change of the
+// command and whatever stands of its reply. Errors of the keyspace (a cold row among them) are passed up as they are.
+// A handler may run more than once for one request and on a worker thread (rehearsed, to bring rows into memory): with kWrite or
+// kReadonly it must have no effect but through ctx.keyspace and ctx.out, unless it also has kStateful.
+using Handler = absl::Status (*)(Context& ctx);
+
+// Redis's flags (COMMAND INFO), then ours.
+enum Flag : uint32_t {
+  kWrite = 1u << 0,
+  kReadonly = 1u << 1,
+  kDenyOom = 1u << 2,  // may grow the data: refused while the disk is nearly full
+  kAdmin = 1u << 3,
+  kPubsub = 1u << 4,
+  kNoScript = 1u << 5,
+  kBlocking = 1u << 6,
+  kLoading = 1u << 7,
+  kStale = 1u << 8,
+  kFast = 1u << 9,
+  kNoAuth = 1u << 10,
+  kNoMulti = 1u << 11,
+  kMovableKeys = 1u << 12,
+  kMayReplicate = 1u << 13,
+  kSkipSlowlog = 1u << 14,
+  kSkipMonitor = 1u << 15,
+  kAllowBusy = 1u << 16,
+  kNoAsyncLoading = 1u << 17,
+  // Reads more than a few rows, or keys in several places: when rehearsed on a worker its reply from there is final.
+  kRange = 1u << 24,
+  // Has effects beside the keyspace (WATCH); never rehearsed.
+  kStateful = 1u << 25,
+};
+
+struct KeyPositions {
+  int first = 0;  // 0: no keys
+  int last = 0;   // negative: counted from the end
+  int step = 0;
+};
+
+struct CommandSpec {
+  std::string_view name;  // lower case; a subcommand's own word
+  int arity;              // as Redis counts: with the name; negative is "at least"
+  uint32_t flags;
+  KeyPositions keys;
+  std::string_view group;    // "string", "hash", "generic", "bitmap", "connection", "server", "pubsub", "transactions"
+  std::string_view since;    // Redis version that introduced it
+  std::string_view summary;  // our own words
+  std::string_view complexity;
+  std::string_view syntax;  // arguments as Redis's documentation writes them: "key value [NX | XX] [GET]"
+  Handler handler;
+  std::span<const CommandSpec> subcommands = {};
+  // For commands with kMovableKeys or key positions that depend on the arguments: positions of keys in args.
+  std::vector<int> (*find_keys)(Args args) = nullptr;
+  // Key specification flags of COMMAND INFO where the default ("RO access" / "RW update") is not right, e.g. "OW update".
+  std::string_view key_flags = {};
+};
+
+// One table a family, each in a file of its own (string_commands.cc …).
+std::span<const CommandSpec> StringCommands();
+std::span<const CommandSpec> BitCommands();
+std::span<const CommandSpec> HashCommands();
+std::span<const CommandSpec> KeyCommands();
+std::span<const CommandSpec> ScanCommands();
+std::span<const CommandSpec> TransactionCommands();
+std::span<const CommandSpec> PubsubCommands();
+std::span<const CommandSpec> ConnectionCommands();
+std::span<const CommandSpec> ClientCommands();
+std::span<const CommandSpec> ServerCommands();
+std::span<const CommandSpec> IntrospectionCommands();
+
+class CommandTable {
+ public:
+  // The one table of all families, made at the first call.
+  static const CommandTable& Get();
+
+  // Case-insensitive; null when unknown.
+  const CommandSpec* Find(std::string_view name) const;
+  // The row that applies to a request: a subcommand's where the command has them and args[1] names one, else the command's own.
+  const CommandSpec* Resolve(Args args) const;
+  std::span<const CommandSpec* const> all() const { return all_; }
+
+ private:
+  CommandTable();
+  std::vector<const CommandSpec*> all_;
+  struct Index;
+  std::unique_ptr<Index> index_;
+};
+
+// Positions (in args) of the request's keys.
+std::vector<int> FindKeys(const CommandSpec& spec, Args args);
+// "config|get" for a subcommand, else the name: as COMMAND, SLOWLOG and LATENCY call it. `parent` may be null.
+std::string FullName(const CommandSpec* parent, const CommandSpec& spec);
+
+// Errors that many commands share, as Redis words them.
+absl::Status SyntaxError();                                     // ERR syntax error
+absl::Status NotAnInteger();                                    // ERR value is not an integer or out of range
+absl::Status NotAFloat();                                       // ERR value is not a valid float
+absl::Status WrongArity(std::string_view full_name);            // ERR wrong number of arguments for 'x' command
+absl::Status InvalidExpire(std::string_view command);           // ERR invalid expire time in 'x' command
+absl::StatusOr<int64_t> IntegerArg(std::string_view arg);       // or NotAnInteger()
+bool EqualsIgnoreCase(std::string_view a, std::string_view b);  // ASCII
+
+}  // namespace tidemark::commands

@@ -1,0 +1,192 @@
+#include "types/keyspace.h"
+
+#include "base/check.h"
+
+namespace tidemark::types {
+namespace {
+
+bool IsCollection(Type type) { return type != Type::kNone && type != Type::kString; }
+
+}  // namespace
+
+absl::Status WrongType() {
+  static const absl::Status status =
+      absl::InvalidArgumentError("WRONGTYPE Operation against a key holding the wrong kind of value");
+  return status;
+}
+
+absl::StatusOr<Key> Keyspace::Decode(std::string_view name, kv::Value row) const {
+  Key key;
+  key.name = name;
+  if (!row) return key;
+  TM_ASSIGN_OR_RETURN(const KeyValue value, DecodeKeyValue(row.view()));
+  key.row = std::move(row);
+  key.stored_type = value.type;
+  key.stored_expire_ms = value.expire_ms;
+  key.stored_count = value.count;
+  key.collection = value.collection;
+  if (value.expire_ms != 0 && value.expire_ms <= now_ms()) return key;
+  key.type = value.type;
+  key.expire_ms = value.expire_ms;
+  key.string = value.string;
+  key.count = value.count;
+  return key;
+}
+
+absl::StatusOr<Key> Keyspace::Find(std::string_view name) {
+  if (name.size() > kMaxKeyBytes) {
+    return InvalidArgument("ERR key of {} bytes is longer than the limit of {} bytes", name.size(), kMaxKeyBytes);
+  }
+  TM_ASSIGN_OR_RETURN(kv::Value row, txn_->Get(KeyRow(txn_->db(db_).contents, name).view()));
+  return Decode(name, std::move(row));
+}
+
+absl::StatusOr<Key> Keyspace::Find(std::string_view name, Type wanted) {
+  TM_ASSIGN_OR_RETURN(Key key, Find(name));
+  if (key && key.type != wanted) return WrongType();
+  return key;
+}
+
+void Keyspace::Discard(const Key& key, bool keep_collection) {
+  if (key.stored_type == Type::kNone) return;
+  if (key.stored_expire_ms != 0) {
+    txn_->Delete(ExpiryRow(key.stored_expire_ms, txn_->db(db_).contents, key.name).view());
+  }
+  if (IsCollection(key.stored_type) && !keep_collection) {
+    txn_->Put(DeadRow(key.collection).view(), EncodeDeadValue({key.stored_type, key.stored_count}));
+  }
+  txn_->AddKeys(db_, -1, key.stored_expire_ms != 0 ? -1 : 0);
+}
+
+void Keyspace::Replace(Key* key, const KeyValue& value) {
+  const bool same_collection = IsCollection(key->stored_type) && key->collection == value.collection;
+  const kv::CollectionId contents = txn_->db(db_).contents;
+  const bool same_expiry = key->stored_type != Type::kNone && key->stored_expire_ms == value.expire_ms;
+  if (!same_expiry || (IsCollection(key->stored_type) && !same_collection)) {
+    Discard(*key, same_collection);
+    if (value.expire_ms != 0) txn_->Put(ExpiryRow(value.expire_ms, contents, key->name).view(), {});
+    txn_->AddKeys(db_, 1, value.expire_ms != 0 ? 1 : 0);
+  }
+  std::string encoded;
+  encoded.reserve(value.string.size() + 32);
+  EncodeKeyValue(value, &encoded);
+  txn_->Put(KeyRow(contents, key->name).view(), encoded);
+  txn_->Touched(db_, key->name);
+  // As if found again: the encoded bytes become the row that the views point into.
+  key->row = kv::Value(encoded);
+  const absl::StatusOr<KeyValue> decoded = DecodeKeyValue(key->row.view());
+  TM_CHECK(decoded.ok(), "{}", Message(decoded.status()));
+  key->type = key->stored_type = decoded->type;
+  key->expire_ms = key->stored_expire_ms = decoded->expire_ms;
+  key->string = decoded->string;
+  key->collection = decoded->collection;
+  key->count = key->stored_count = decoded->count;
+}
+
+void Keyspace::PutString(Key* key, std::string_view value, uint64_t expire_ms) {
+  Replace(key, KeyValue{.type = Type::kString, .expire_ms = expire_ms, .string = value, .collection = {}, .count = 0});
+}
+
+void Keyspace::PutCollection(Key* key, Type type, const kv::CollectionId& collection, uint64_t count,
+                             uint64_t expire_ms) {
+  if (count == 0) {
+    Remove(key);
+    return;
+  }
+  Replace(key, KeyValue{.type = type, .expire_ms = expire_ms, .string = {}, .collection = collection, .count = count});
+}
+
+void Keyspace::SetExpire(Key* key, uint64_t expire_ms) {
+  TM_CHECK(*key);
+  const kv::Value keep_alive = key->row;
+  Replace(key, KeyValue{.type = key->type,
+                        .expire_ms = expire_ms,
+                        .string = key->string,
+                        .collection = key->collection,
+                        .count = key->count});
+}
+
+bool Keyspace::Remove(Key* key) {
+  if (key->stored_type == Type::kNone) return false;
+  const bool alive = static_cast<bool>(*key);
+  Discard(*key, false);
+  txn_->Delete(KeyRow(txn_->db(db_).contents, key->name).view());
+  txn_->Touched(db_, key->name);
+  key->Clear();
+  return alive;
+}
+
+void Keyspace::Rename(Key* from, Key* to) {
+  TM_CHECK(*from && from->name != to->name);
+  const Key source = *from;
+  Discard(*from, true);
+  txn_->Delete(KeyRow(txn_->db(db_).contents, from->name).view());
+  txn_->Touched(db_, from->name);
+  Replace(to, KeyValue{.type = source.type,
+                       .expire_ms = source.expire_ms,
+                       .string = source.string,
+                       .collection = source.collection,
+                       .count = source.count});
+  from->Clear();
+}
+
+absl::StatusOr<kv::Value> Keyspace::GetMemberRow(const kv::CollectionId& collection, std::string_view member) {
+  TM_ASSIGN_OR_RETURN(kv::Value row, txn_->Get(MemberRow(collection, member).view()));
+  if (row) TM_RETURN_IF_ERROR(DecodeMemberValue(row.view()).status());
+  return row;
+}
+
+std::string_view Keyspace::MemberBytes(const kv::Value& row) {
+  return row ? row.view().substr(1) : std::string_view();
+}
+
+void Keyspace::PutMember(const kv::CollectionId& collection, std::string_view member, std::string_view value) {
+  std::string encoded;
+  encoded.reserve(value.size() + 1);
+  EncodeMemberValue(value, &encoded);
+  txn_->Put(MemberRow(collection, member).view(), encoded);
+}
+
+void Keyspace::DeleteMember(const kv::CollectionId& collection, std::string_view member) {
+  txn_->Delete(MemberRow(collection, member).view());
+}
+
+absl::Status Keyspace::VisitMembers(const kv::CollectionId& collection, uint32_t from_order, size_t limit,
+                                    const MemberVisitor& visit) {
+  absl::Status damage;
+  const absl::Status scanned = txn_->Scan(
+      MemberRowAt(collection, from_order).view(), MemberRows(collection).PrefixEnd().view(), limit,
+      [&](std::string_view row, const kv::Value& value) {
+        const auto parts = ParseMemberRow(row);
+        const absl::StatusOr<std::string_view> bytes = DecodeMemberValue(value.view());
+        if (!parts || !bytes.ok()) {
+          damage = parts ? bytes.status() : Errorf(absl::StatusCode::kDataLoss, "member row key is malformed");
+          return false;
+        }
+        return visit(parts->member, *bytes, parts->order);
+      });
+  return damage.ok() ? scanned : damage;
+}
+
+absl::Status Keyspace::VisitKeys(uint64_t from_order, size_t limit, const KeyVisitor& visit) {
+  const kv::CollectionId contents = txn_->db(db_).contents;
+  absl::Status damage;
+  const absl::Status scanned =
+      txn_->Scan(KeyRowAt(contents, from_order).view(), KeyRows(contents).PrefixEnd().view(), limit,
+                 [&](std::string_view row, const kv::Value& value) {
+                   const auto parts = ParseKeyRow(row);
+                   if (!parts) {
+                     damage = Errorf(absl::StatusCode::kDataLoss, "key row's key is malformed");
+                     return false;
+                   }
+                   const absl::StatusOr<Key> key = Decode(parts->key, value);
+                   if (!key.ok()) {
+                     damage = key.status();
+                     return false;
+                   }
+                   return visit(*key, parts->order);
+                 });
+  return damage.ok() ? scanned : damage;
+}
+
+}  // namespace tidemark::types

@@ -1,0 +1,101 @@
+// The keys of one database, as one transaction sees them: finding, replacing, removing, expiring. Every data type keeps its
+// key rows through this, so that counts, the expiry index, dead collections and WATCH cannot be forgotten by one of them.
+//
+// Not thread-safe: lives as long as the transaction it wraps, on its thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "kv/txn.h"
+#include "types/rows.h"
+
+namespace tidemark::types {
+
+// Longest user key and longest member of a collection, in bytes; RocksDB keeps keys in memory whole.
+inline constexpr size_t kMaxKeyBytes = 8u << 20;
+
+// "WRONGTYPE …" as Redis words it. Statuses that commands return carry the whole error line for the client.
+absl::Status WrongType();
+
+// A key as found. What is `expired` reads as absent, but stands in its row until it is replaced or swept.
+struct Key {
+  std::string name;
+  Type type = Type::kNone;  // kNone: absent or expired
+  uint64_t expire_ms = 0;   // 0: never
+  std::string_view string;  // value of a string; lives as long as `row`
+  kv::CollectionId collection;
+  uint64_t count = 0;
+
+  // What stands in the row, expired or not; used when it is replaced.
+  kv::Value row;
+  Type stored_type = Type::kNone;
+  uint64_t stored_expire_ms = 0;
+  uint64_t stored_count = 0;
+
+  explicit operator bool() const { return type != Type::kNone; }
+  // Absent from now on; the name stays.
+  void Clear() {
+    type = stored_type = Type::kNone;
+    expire_ms = stored_expire_ms = count = stored_count = 0;
+    string = {};
+    collection = {};
+    row = {};
+  }
+  bool expired() const { return type == Type::kNone && stored_type != Type::kNone; }
+};
+
+class Keyspace {
+ public:
+  Keyspace(kv::Txn& txn, DbIndex db) : txn_(&txn), db_(db) {}
+
+  kv::Txn& txn() { return *txn_; }
+  DbIndex db() const { return db_; }
+  // Time by which expiry is decided, ms since 1970.
+  uint64_t now_ms() const { return txn_->now().millis(); }
+
+  // The errors of these are the transaction's (a cold row among them), and DATA_LOSS for a damaged row.
+  absl::StatusOr<Key> Find(std::string_view name);
+  // As Find, but WrongType() when the key holds another type.
+  absl::StatusOr<Key> Find(std::string_view name, Type wanted);
+
+  // Changes. Each replaces whatever `key` (as found in this transaction, not changed since) held, keeps the counts,
+  // the expiry index and the sweeper's work list right, and tells watchers. Afterwards `*key` is as if found again.
+  void PutString(Key* key, std::string_view value, uint64_t expire_ms);
+  // A key that holds a collection of `count` members; `collection` new or its own. count 0 removes the key.
+  void PutCollection(Key* key, Type type, const kv::CollectionId& collection, uint64_t count, uint64_t expire_ms);
+  void SetExpire(Key* key, uint64_t expire_ms);
+  // True when there was something alive to remove.
+  bool Remove(Key* key);
+  // Moves or copies the value (not for collections across transactions): the collection changes hands in O(1).
+  void Rename(Key* from, Key* to);
+
+  // Member rows of collections (hash fields, set members): values carry a version byte that these hide.
+  absl::StatusOr<kv::Value> GetMemberRow(const kv::CollectionId& collection, std::string_view member);
+  void PutMember(const kv::CollectionId& collection, std::string_view member, std::string_view value);
+  void DeleteMember(const kv::CollectionId& collection, std::string_view member);
+  // Visits members in order of MemberOrder from `from_order` on; the visitor returns false to stop.
+  using MemberVisitor = std::function<bool(std::string_view member, std::string_view value, uint32_t order)>;
+  absl::Status VisitMembers(const kv::CollectionId& collection, uint32_t from_order, size_t limit,
+                            const MemberVisitor& visit);
+  // Visits keys of this database in order of KeyOrder from `from_order` on, expired ones included (type kNone).
+  using KeyVisitor = std::function<bool(const Key& key, uint64_t order)>;
+  absl::Status VisitKeys(uint64_t from_order, size_t limit, const KeyVisitor& visit);
+
+  // The value of a member row without its version byte; empty for null.
+  static std::string_view MemberBytes(const kv::Value& row);
+
+ private:
+  absl::StatusOr<Key> Decode(std::string_view name, kv::Value row) const;
+  // Everything that a replaced row leaves behind: expiry row, dead collection (unless kept), counts.
+  void Replace(Key* key, const KeyValue& value);
+  void Discard(const Key& key, bool keep_collection);
+
+  kv::Txn* txn_;
+  DbIndex db_;
+};
+
+}  // namespace tidemark::types

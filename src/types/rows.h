@@ -1,0 +1,128 @@
+// How keys and collections become rows. docs/formats/rows.md has the same with a worked example; rows_test.cc decodes it.
+//
+// A row's first byte says what it is; nothing else shares its space:
+//   0x00  the store's own rows (kv/)
+//   0x01  key row      contents id (10) · hash slot (2) · hash (4) · user key      → type, expiry, string or collection
+//   0x02  member row   collection id (10) · hash (4) · member                      → version, value
+//   0x03  expiry row   expire time in ms (8) · contents id (10) · user key         → empty
+//   0x04  dead row     collection id (10)                                          → type, count: to be swept
+// Numbers in row keys are big-endian, so that byte order is number order.
+//
+// Keys of one database are ordered by hash slot and hash: SCAN's cursor is that number, so it needs no memory on the
+// server, and a slot's keys stand together for a later cluster. Members are ordered by hash for the same reason.
+#pragma once
+
+#include <absl/container/inlined_vector.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "kv/txn.h"
+#include "kv/value.h"
+
+namespace tidemark::types {
+
+enum class RowSpace : uint8_t { kStore = 0x00, kKey = 0x01, kMember = 0x02, kExpiry = 0x03, kDead = 0x04 };
+
+enum class Type : uint8_t {
+  kNone = 0,
+  kString = 1,
+  kHash = 2,
+  kList = 3,
+  kSet = 4,
+  kZset = 5,
+  kStream = 6,
+  // In dead rows only: the former contents of a database.
+  kContents = 15,
+};
+
+// As the TYPE command names it.
+std::string_view TypeName(Type type);
+
+// A row key under construction; on the stack for keys of ordinary length.
+class RowKey {
+ public:
+  explicit RowKey(RowSpace space) { bytes_.push_back(static_cast<char>(space)); }
+  RowKey& Id(const kv::CollectionId& id);
+  RowKey& Big16(uint16_t value);
+  RowKey& Big32(uint32_t value);
+  RowKey& Big64(uint64_t value);
+  RowKey& Bytes(std::string_view bytes);
+  // The first key that is greater than every key with this prefix.
+  RowKey PrefixEnd() const;
+  std::string_view view() const { return {bytes_.data(), bytes_.size()}; }
+
+ private:
+  absl::InlinedVector<char, 112> bytes_;
+};
+
+// Slot and hash of a user key as one number, 46 bits: SCAN's order and its cursor.
+inline constexpr uint64_t kKeyOrderBits = 46;
+uint64_t KeyOrder(std::string_view key);
+// 32-bit hash by which the members of a collection are ordered.
+uint32_t MemberOrder(std::string_view member);
+
+RowKey KeyRow(const kv::CollectionId& contents, std::string_view key);
+// The place in key order where keys of that KeyOrder begin.
+RowKey KeyRowAt(const kv::CollectionId& contents, uint64_t order);
+RowKey MemberRow(const kv::CollectionId& collection, std::string_view member);
+RowKey MemberRowAt(const kv::CollectionId& collection, uint32_t order);
+RowKey ExpiryRow(uint64_t expire_ms, const kv::CollectionId& contents, std::string_view key);
+RowKey DeadRow(const kv::CollectionId& collection);
+// Prefix of all key rows of the contents, of all members of the collection.
+RowKey KeyRows(const kv::CollectionId& contents);
+RowKey MemberRows(const kv::CollectionId& collection);
+
+// The parts back out of a row key. nullopt when it is not such a row or too short.
+struct KeyRowParts {
+  kv::CollectionId contents;
+  uint64_t order;
+  std::string_view key;
+};
+std::optional<KeyRowParts> ParseKeyRow(std::string_view row);
+struct MemberRowParts {
+  kv::CollectionId collection;
+  uint32_t order;
+  std::string_view member;
+};
+std::optional<MemberRowParts> ParseMemberRow(std::string_view row);
+struct ExpiryRowParts {
+  uint64_t expire_ms;
+  kv::CollectionId contents;
+  std::string_view key;
+};
+std::optional<ExpiryRowParts> ParseExpiryRow(std::string_view row);
+std::optional<kv::CollectionId> ParseDeadRow(std::string_view row);
+
+// Value of a key row:
+//   1 byte   format version (high four bits, now 1) and type (low four bits)
+//   1 byte   flags: bit 0 an expiry follows
+//   8 bytes  expire time, ms since 1970, little-endian (if flagged)
+//   string: its bytes · collection: its id (10) and its count of members (varint)
+struct KeyValue {
+  Type type = Type::kNone;
+  uint64_t expire_ms = 0;       // 0: never
+  std::string_view string;      // strings; points into what was decoded
+  kv::CollectionId collection;  // collections
+  uint64_t count = 0;
+};
+inline constexpr uint8_t kRowFormatVersion = 1;
+void EncodeKeyValue(const KeyValue& value, std::string* out);
+// DATA_LOSS when malformed, FAILED_PRECONDITION for a version from the future.
+absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes);
+
+// Value of a member row of a hash: version byte, then the field's value.
+void EncodeMemberValue(std::string_view value, std::string* out);
+absl::StatusOr<std::string_view> DecodeMemberValue(std::string_view bytes);
+
+struct DeadValue {
+  Type type = Type::kNone;
+  uint64_t count = 0;
+};
+std::string EncodeDeadValue(const DeadValue& value);
+absl::StatusOr<DeadValue> DecodeDeadValue(std::string_view bytes);
+
+}  // namespace tidemark::types
