@@ -47,23 +47,23 @@ uint64_t HybridClock::Read() {
 }
 
 Timestamp HybridClock::Next() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   last_given_ = std::max(Read(), last_given_ + 1);
   return Timestamp{last_given_};
 }
 
 Timestamp HybridClock::Now() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return Timestamp{std::max(Read(), last_given_)};
 }
 
 void HybridClock::RaiseFloor(Timestamp floor) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   last_given_ = std::max(last_given_, floor.micros);
 }
 
 int64_t HybridClock::alarm_micros() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Read();
   return -correction_;
 }

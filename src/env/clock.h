@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "base/types.h"
 
 namespace tidemark {
@@ -42,15 +42,15 @@ class HybridClock {
   int64_t alarm_micros();
 
  private:
-  uint64_t Read();
+  uint64_t Read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
-  std::mutex mutex_;
-  uint64_t last_wall_;
-  uint64_t last_monotonic_;
+  Mutex mutex_;
+  uint64_t last_wall_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_monotonic_ ABSL_GUARDED_BY(mutex_);
   // What is added to the wall clock while it is not followed.
-  int64_t correction_ = 0;
-  uint64_t last_given_;
+  int64_t correction_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_given_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tidemark
