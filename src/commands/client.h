@@ -1,4 +1,5 @@
-// One connection as commands see it. The session in server/ derives from it and owns the socket; commands only change this state.
+// One connection as commands see it. The session in server/ derives from it and owns the socket; commands only change
+// this state.
 //
 // Threads: a client belongs to the I/O thread of its connection, which alone touches the fields below, except where a
 // field says otherwise. Deliver and RequestClose may be called from any thread while the client is registered.

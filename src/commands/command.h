@@ -1,5 +1,6 @@
-// What a command is: one row of a table (name, arity, flags, key positions, documentation) and one function. COMMAND and its
-// subcommands, the dispatcher, ACL categories and docs/commands.md all come from the table; nothing about a command is said twice.
+// What a command is: one row of a table (name, arity, flags, key positions, documentation) and one function. COMMAND
+// and its subcommands, the dispatcher, ACL categories and docs/commands.md all come from the table; nothing about a
+// command is said twice.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +35,12 @@ struct Context {
   types::Keyspace keys_of(DbIndex db) { return types::Keyspace(keyspace->txn(), db); }
 };
 
-// A handler either writes one whole reply to ctx.out and returns OK, or returns the error that the client shall get, whole and
-// as Redis words it ("ERR syntax error"), by InvalidArgument(…). After an error the dispatcher takes back every change of the
-// command and whatever stands of its reply. Errors of the keyspace (a cold row among them) are passed up as they are.
-// A handler may run more than once for one request and on a worker thread (rehearsed, to bring rows into memory): with kWrite or
-// kReadonly it must have no effect but through ctx.keyspace and ctx.out, unless it also has kStateful.
+// A handler either writes one whole reply to ctx.out and returns OK, or returns the error that the client shall get,
+// whole and as Redis words it ("ERR syntax error"), by InvalidArgument(…). After an error the dispatcher takes back
+// every change of the command and whatever stands of its reply. Errors of the keyspace (a cold row among them) are
+// passed up as they are. A handler may run more than once for one request and on a worker thread (rehearsed, to bring
+// rows into memory): with kWrite or kReadonly it must have no effect but through ctx.keyspace and ctx.out, unless it
+// also has kStateful.
 using Handler = absl::Status (*)(Context& ctx);
 
 // Redis's flags (COMMAND INFO), then ours.
@@ -87,7 +89,8 @@ struct CommandSpec {
   std::span<const CommandSpec> subcommands = {};
   // For commands with kMovableKeys or key positions that depend on the arguments: positions of keys in args.
   std::vector<int> (*find_keys)(Args args) = nullptr;
-  // Key specification flags of COMMAND INFO where the default ("RO access" / "RW update") is not right, e.g. "OW update".
+  // Key specification flags of COMMAND INFO where the default ("RO access" / "RW update") is not right, e.g. "OW
+  // update".
   std::string_view key_flags = {};
 };
 
@@ -111,7 +114,8 @@ class CommandTable {
 
   // Case-insensitive; null when unknown.
   const CommandSpec* Find(std::string_view name) const;
-  // The row that applies to a request: a subcommand's where the command has them and args[1] names one, else the command's own.
+  // The row that applies to a request: a subcommand's where the command has them and args[1] names one, else the
+  // command's own.
   const CommandSpec* Resolve(Args args) const;
   std::span<const CommandSpec* const> all() const { return all_; }
 

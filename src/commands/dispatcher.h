@@ -1,5 +1,5 @@
-// From a request to a reply: looks the command up, checks what Redis checks before every command (arity, AUTH, MULTI, subscribed
-// mode, pauses, a full disk), runs the handler in a transaction of the right kind, and keeps the statistics.
+// From a request to a reply: looks the command up, checks what Redis checks before every command (arity, AUTH, MULTI,
+// subscribed mode, pauses, a full disk), runs the handler in a transaction of the right kind, and keeps the statistics.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,11 @@ class Dispatcher {
  public:
   explicit Dispatcher(Server& server) : server_(server) {}
 
-  // On the client's I/O thread. Appends the reply to `out`, whose protocol is set by the session from client.protocol. After
-  // kMaxRehearsals attempts it reads from the disk under the lock rather than fail again.
+  // On the client's I/O thread. Appends the reply to `out`, whose protocol is set by the session from client.protocol.
+  // After kMaxRehearsals attempts it reads from the disk under the lock rather than fail again.
   Outcome Execute(Client& client, Args args, resp::Writer& out, int attempt);
-  // On a worker thread, after Execute said kCold, while the client does nothing else. True: `out` holds the final reply.
+  // On a worker thread, after Execute said kCold, while the client does nothing else. True: `out` holds the final
+  // reply.
   bool Rehearse(Client& client, Args args, resp::Writer& out);
 
   static constexpr int kMaxRehearsals = 8;

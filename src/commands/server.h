@@ -41,9 +41,9 @@ struct Server {
   CommandStats& stats;
   Host& host;
 
-  std::string run_id;          // 40 hex digits, new at every start
-  std::string executable;      // path
-  uint64_t start_ms = 0;       // wall clock
+  std::string run_id;      // 40 hex digits, new at every start
+  std::string executable;  // path
+  uint64_t start_ms = 0;   // wall clock
   uint16_t tcp_port = 0;
 };
 

@@ -1,15 +1,17 @@
 // The write path: one place where a command's changes become a record in the log and rows in the store, in one order.
 //
-// A transaction runs under the store's exclusive lock (the commit lock): the function reads rows, changes them, and when it returns OK its
-// changes are appended to the log as one record and stand in the store; when it returns an error, nothing has happened. What is
-// appended reaches the operating system when EndTurn() is called, once for all transactions of a turn of the event loop,
-// and no reply may leave before. A reply that needs durability waits until log().durable() has reached last_end().
+// A transaction runs under the store's exclusive lock (the commit lock): the function reads rows, changes them, and
+// when it returns OK its changes are appended to the log as one record and stand in the store; when it returns an
+// error, nothing has happened. What is appended reaches the operating system when EndTurn() is called, once for all
+// transactions of a turn of the event loop, and no reply may leave before. A reply that needs durability waits until
+// log().durable() has reached last_end().
 //
-// Transactions read memory only (kv::Tier::kMemory) as a rule: where a row is cold they fail with kv::ColdRow() and the caller
-// rehearses: runs the same function on a worker thread against the disk, without effect, which brings the rows into
-// memory; then tries again. So a cold row never stalls other writers.
+// Transactions read memory only (kv::Tier::kMemory) as a rule: where a row is cold they fail with kv::ColdRow() and the
+// caller rehearses: runs the same function on a worker thread against the disk, without effect, which brings the rows
+// into memory; then tries again. So a cold row never stalls other writers.
 //
-// Background threads of the engine: persisting the store, sweeping what has expired or died, watching the disk's free room.
+// Background threads of the engine: persisting the store, sweeping what has expired or died, watching the disk's free
+// room.
 #pragma once
 
 #include <absl/functional/function_ref.h>
@@ -66,18 +68,19 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  // Opens or creates the folder, recovers the store from the log, starts the background threads. FAILED_PRECONDITION when
-  // another server has the folder; DATA_LOSS for damage, naming file and offset and the way on.
+  // Opens or creates the folder, recovers the store from the log, starts the background threads. FAILED_PRECONDITION
+  // when another server has the folder; DATA_LOSS for damage, naming file and offset and the way on.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(FileSystem& fs, Clock& clock, const EngineOptions& options);
-  // Stops the background threads, writes and syncs the log, persists the store (so that the next start has nothing to replay).
+  // Stops the background threads, writes and syncs the log, persists the store (so that the next start has nothing to
+  // replay).
   virtual absl::Status Close() = 0;
 
   // Runs `body` as a transaction that may write. `growing`: refuse with IsDiskFull while the disk is nearly full.
   virtual absl::Status Write(kv::Tier tier, bool growing, TxnFunction body) = 0;
   // Runs `body` as a transaction that only reads, all of it at one moment.
   virtual absl::Status Read(kv::Tier tier, TxnFunction body) = 0;
-  // On a worker thread: runs `body` against the disk, without locks, with effects that only it sees and that vanish. For reads
-  // its outcome may be used; each Get and Scan then sees its own moment.
+  // On a worker thread: runs `body` against the disk, without locks, with effects that only it sees and that vanish.
+  // For reads its outcome may be used; each Get and Scan then sees its own moment.
   virtual absl::Status Rehearse(TxnFunction body) = 0;
 
   // Within a transaction made by Write: a point to return to, so that one failing command of a MULTI leaves no trace.

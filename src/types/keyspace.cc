@@ -136,9 +136,7 @@ absl::StatusOr<kv::Value> Keyspace::GetMemberRow(const kv::CollectionId& collect
   return row;
 }
 
-std::string_view Keyspace::MemberBytes(const kv::Value& row) {
-  return row ? row.view().substr(1) : std::string_view();
-}
+std::string_view Keyspace::MemberBytes(const kv::Value& row) { return row ? row.view().substr(1) : std::string_view(); }
 
 void Keyspace::PutMember(const kv::CollectionId& collection, std::string_view member, std::string_view value) {
   std::string encoded;
@@ -171,21 +169,21 @@ absl::Status Keyspace::VisitMembers(const kv::CollectionId& collection, uint32_t
 absl::Status Keyspace::VisitKeys(uint64_t from_order, size_t limit, const KeyVisitor& visit) {
   const kv::CollectionId contents = txn_->db(db_).contents;
   absl::Status damage;
-  const absl::Status scanned =
-      txn_->Scan(KeyRowAt(contents, from_order).view(), KeyRows(contents).PrefixEnd().view(), limit,
-                 [&](std::string_view row, const kv::Value& value) {
-                   const auto parts = ParseKeyRow(row);
-                   if (!parts) {
-                     damage = Errorf(absl::StatusCode::kDataLoss, "key row's key is malformed");
-                     return false;
-                   }
-                   const absl::StatusOr<Key> key = Decode(parts->key, value);
-                   if (!key.ok()) {
-                     damage = key.status();
-                     return false;
-                   }
-                   return visit(*key, parts->order);
-                 });
+  const absl::Status scanned = txn_->Scan(KeyRowAt(contents, from_order).view(), KeyRows(contents).PrefixEnd().view(),
+                                          limit, [&](std::string_view row, const kv::Value& value) {
+                                            const auto parts = ParseKeyRow(row);
+                                            if (!parts) {
+                                              damage =
+                                                  Errorf(absl::StatusCode::kDataLoss, "key row's key is malformed");
+                                              return false;
+                                            }
+                                            const absl::StatusOr<Key> key = Decode(parts->key, value);
+                                            if (!key.ok()) {
+                                              damage = key.status();
+                                              return false;
+                                            }
+                                            return visit(*key, parts->order);
+                                          });
   return damage.ok() ? scanned : damage;
 }
 

@@ -1,5 +1,6 @@
-// The keys of one database, as one transaction sees them: finding, replacing, removing, expiring. Every data type keeps its
-// key rows through this, so that counts, the expiry index, dead collections and WATCH cannot be forgotten by one of them.
+// The keys of one database, as one transaction sees them: finding, replacing, removing, expiring. Every data type keeps
+// its key rows through this, so that counts, the expiry index, dead collections and WATCH cannot be forgotten by one of
+// them.
 //
 // Not thread-safe: lives as long as the transaction it wraps, on its thread.
 #pragma once

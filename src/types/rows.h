@@ -1,4 +1,5 @@
-// How keys and collections become rows. docs/formats/rows.md has the same with a worked example; rows_test.cc decodes it.
+// How keys and collections become rows. docs/formats/rows.md has the same with a worked example; rows_test.cc decodes
+// it.
 //
 // A row's first byte says what it is; nothing else shares its space:
 //   0x00  the store's own rows (kv/)
