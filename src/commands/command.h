@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@
 namespace tidemark::commands {
 
 class Client;
-class Server;
+struct Server;
 
 // The words of a request; args[0] is the command as the client spelled it. The views last for the call.
 using Args = std::span<const std::string_view>;
