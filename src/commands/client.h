@@ -2,7 +2,9 @@
 // this state.
 //
 // Threads: a client belongs to the I/O thread of its connection, which alone touches the fields below, except where a
-// field says otherwise. Deliver and RequestClose may be called from any thread while the client is registered.
+// field says otherwise. Deliver and RequestClose may be called from any thread while the client is registered; they are
+// called under locks of ClientRegistry and Pubsub, so they only queue and never call back. Relaxed fields are written
+// by the client's own thread and read by CLIENT LIST from others.
 #pragma once
 
 #include <absl/container/btree_set.h>
@@ -14,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/relaxed.h"
 #include "base/types.h"
 
 namespace tidemark::commands {
@@ -51,29 +54,32 @@ class Client {
   std::string local_address;  // fixed
   int fd = -1;                // fixed, for CLIENT LIST
   uint64_t created_ms = 0;    // wall clock; fixed
-  DbIndex db;
-  int protocol = 2;
+  Relaxed<DbIndex> db;
+  Relaxed<int> protocol = 2;
   bool authenticated = false;
   ReplyMode reply_mode = ReplyMode::kOn;
-  bool no_evict = false;
+  Relaxed<bool> no_evict = false;
   bool no_touch = false;
-  uint64_t last_interaction_ms = 0;
-  std::string last_command;  // full name
-  uint64_t commands_processed = 0;
+  Relaxed<uint64_t> last_interaction_ms;
+  Relaxed<const CommandSpec*> last_command = nullptr;
+  Relaxed<uint64_t> commands_processed;
 
   // MULTI. `abort_exec` after an error while queueing.
-  bool in_multi = false;
+  Relaxed<bool> in_multi = false;
   bool abort_exec = false;
   std::vector<QueuedCommand> queued;
   std::vector<WatchedKey> watched;
   // Set, under the commit lock, by whoever changes a watched key.
   std::atomic<bool> watch_broken{false};
 
-  // What this client is subscribed to; kept by Pubsub, read here for limits and replies.
+  // What this client is subscribed to; changed by Pubsub alone, on the client's own thread. The counts are for others.
   absl::btree_set<std::string> channels;
   absl::btree_set<std::string> patterns;
   absl::btree_set<std::string> shard_channels;
   size_t subscriptions() const { return channels.size() + patterns.size() + shard_channels.size(); }
+  Relaxed<uint32_t> channel_count;
+  Relaxed<uint32_t> pattern_count;
+  Relaxed<uint32_t> shard_channel_count;
 
   // CLIENT SETNAME; written by its own thread under ClientRegistry's lock, which readers of other threads take too.
   std::string name;

@@ -118,11 +118,25 @@ class CommandTable {
   // The row that applies to a request: a subcommand's where the command has them and args[1] names one, else the
   // command's own.
   const CommandSpec* Resolve(Args args) const;
+  // Every command, without subcommands.
   std::span<const CommandSpec* const> all() const { return all_; }
+
+  // Every command and subcommand; a row's place is its number, by which statistics are kept.
+  struct Row {
+    const CommandSpec* spec;
+    const CommandSpec* parent;  // null for a command
+    std::string full_name;
+  };
+  std::span<const Row> rows() const { return rows_; }
+  // Place in rows() of a spec of this table. A few ns.
+  size_t Number(const CommandSpec& spec) const;
+  const Row& row(const CommandSpec& spec) const { return rows_[Number(spec)]; }
 
  private:
   CommandTable();
+  ~CommandTable();
   std::vector<const CommandSpec*> all_;
+  std::vector<Row> rows_;
   struct Index;
   std::unique_ptr<Index> index_;
 };
@@ -140,5 +154,10 @@ absl::Status WrongArity(std::string_view full_name);            // ERR wrong num
 absl::Status InvalidExpire(std::string_view command);           // ERR invalid expire time in 'x' command
 absl::StatusOr<int64_t> IntegerArg(std::string_view arg);       // or NotAnInteger()
 bool EqualsIgnoreCase(std::string_view a, std::string_view b);  // ASCII
+
+// Handler of a command that only has subcommands: what a client gets whose args[1] names none of them.
+absl::Status UnknownSubcommand(Context& ctx);
+// The reply to "COMMAND HELP": Redis's first and last lines around `lines`, two for each subcommand.
+void HelpReply(Context& ctx, std::string_view command, std::span<const std::string_view> lines);
 
 }  // namespace tidemark::commands
