@@ -34,6 +34,20 @@ struct LogOptions {
   uint64_t retain_size = 64ull << 20;
   std::chrono::milliseconds purge_interval{1000};
   Durability durability = Durability::kEverySecond;
+  // False in simulations: nothing runs by itself, SyncTo syncs in the caller's thread.
+  bool background_threads = true;
+  // Called, from any thread, with what an operator should know: a lease that broke, a disk that filled. Standard error
+  // when not set.
+  std::function<void(std::string_view)> on_notice;
+  // Called when a write or a sync has failed, so that memory may be ahead of the disk; nothing becomes durable after
+  // it. When not set, the message goes to standard error and the process aborts. For tests.
+  std::function<void(std::string_view)> on_fatal;
+};
+
+// How far a cursor reads.
+enum class ReadLimit {
+  kDurable,  // the rule: what no power failure takes back
+  kWritten,  // inspection of a log of one's own
 };
 
 // One record as read; the views point into the reader's buffer and last until its next call.
@@ -63,16 +77,16 @@ enum class LeaseClass : uint8_t {
 };
 
 struct Lease {
-  std::string name;
+  std::string name{};
   LeaseClass lease_class = LeaseClass::kRequired;
-  Lsn position;
+  Lsn position{};
   // Bounded leases: 0 means no cap of that kind.
   uint64_t max_bytes = 0;
   uint64_t max_age_micros = 0;
   // Wall time of the last Take or Raise, for the cap on age.
   uint64_t touched_micros = 0;
   // Not empty once broken: why. A broken lease holds nothing and stays listed until released.
-  std::string broken;
+  std::string broken{};
 };
 
 class Cursor {
@@ -115,7 +129,8 @@ class Log {
   // LSN of the oldest record still kept.
   virtual Lsn oldest() const = 0;
 
-  // Asks for a sync that covers `position` (which Write has reached) soon, without waiting. Syncs are shared.
+  // Asks for a sync that covers `position` (which Write has reached) at once, whatever the durability configured,
+  // without waiting for it. Syncs are shared.
   virtual void RequestSync(Lsn position) = 0;
   // Waits until durable() ≥ position; writes first if need be.
   virtual absl::Status SyncTo(Lsn position) = 0;
@@ -125,7 +140,8 @@ class Log {
   virtual void SetRetention(uint64_t retain_size, std::chrono::milliseconds purge_interval) = 0;
 
   // `from` is the LSN of a record or the end of the log. OUT_OF_RANGE when it is purged or beyond the end.
-  virtual absl::StatusOr<std::unique_ptr<Cursor>> OpenCursor(Lsn from) = 0;
+  virtual absl::StatusOr<std::unique_ptr<Cursor>> OpenCursor(Lsn from, ReadLimit limit) = 0;
+  absl::StatusOr<std::unique_ptr<Cursor>> OpenCursor(Lsn from) { return OpenCursor(from, ReadLimit::kDurable); }
 
   // Leases: reserve, publish, check again. Durable when the call returns. FAILED_PRECONDITION when the log no longer
   // has `position`. Taking a name that exists moves it, and fails if that would go back over what was purged.
