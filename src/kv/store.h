@@ -16,18 +16,27 @@
 // it unless the caller asked for Tier::kDisk while holding it.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "base/types.h"
+#include "kv/dirty.h"
+#include "kv/hot_table.h"
+#include "kv/rw_lock.h"
 #include "kv/txn.h"
 #include "kv/value.h"
 
 namespace tidemark::kv {
+
+class Rocks;
+class LiveOverlay;
 
 struct StoreOptions {
   std::string folder;
@@ -39,64 +48,97 @@ struct StoreOptions {
   uint64_t dirty_bytes = 96ull << 20;
 };
 
+// Row keys are not empty and do not begin with a zero byte: those are the store's own (docs/formats/store.md).
 class Store {
  public:
-  virtual ~Store() = default;
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
   // DATA_LOSS (file named) when RocksDB finds its files damaged; FAILED_PRECONDITION for a format from the future.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const StoreOptions& options);
 
   // The store is exactly the log up to here, on disk.
-  virtual Lsn persisted() const = 0;
+  Lsn persisted() const { return Lsn{persisted_.load(std::memory_order_acquire)}; }
 
   // Reading without the lock held: each call takes it, shared, for as long as it needs memory, and waits for the disk
-  // (Tier::kDisk) without it. A row read from RocksDB enters the hot table.
-  virtual absl::StatusOr<Value> Get(std::string_view row, Tier tier) = 0;
-  virtual absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier,
-                            const Txn::Visitor& visit) = 0;
-  virtual DbState db(DbIndex db) const = 0;
+  // (Tier::kDisk) without it. A row read from RocksDB enters the hot table. A thread that holds a Reader or Writer
+  // must read through that: these would wait for it for ever.
+  absl::StatusOr<Value> Get(std::string_view row, Tier tier);
+  // As Txn::Scan. A scan that ends in ColdRow() or another error may have visited rows before.
+  absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier, const Txn::Visitor& visit);
+  DbState db(DbIndex db) const;
 
-  // The lock held shared for the life of the object: all reads see one moment (memory tier; with Tier::kDisk writers
-  // wait for the disk, so only as a last resort).
-  class Reader {
+  // What Reader and Writer have in common: reading while the lock is held, so that all reads see one moment. With
+  // Tier::kDisk others wait for the disk, so only as a last resort.
+  class View {
    public:
-    virtual ~Reader() = default;
-    virtual absl::StatusOr<Value> Get(std::string_view row, Tier tier) = 0;
-    virtual absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier,
-                              const Txn::Visitor& visit) = 0;
-    virtual DbState db(DbIndex db) const = 0;
-  };
-  // The lock held exclusively. Changes take effect at once. Undo() takes back all changes since the last Mark()
-  // or the beginning; destruction keeps them.
-  class Writer : public Reader {
-   public:
-    virtual void Put(std::string_view row, std::string_view value) = 0;
-    virtual void Delete(std::string_view row) = 0;
-    virtual void DeleteRange(std::string_view begin, std::string_view end) = 0;
-    virtual void SetDb(DbIndex db, const DbState& state) = 0;
-    // Marks and undoing nest as a stack of positions: UndoTo(Mark()) restores the moment of the mark.
-    virtual size_t Mark() = 0;
-    virtual void UndoTo(size_t mark) = 0;
-    // The store now equals the log up to `applied`; call once per record, before the lock is let go.
-    virtual void SetApplied(Lsn applied) = 0;
-  };
-  virtual std::unique_ptr<Reader> Read() = 0;
-  virtual std::unique_ptr<Writer> Write() = 0;
-  virtual Lsn applied() const = 0;
+    View(const View&) = delete;
+    View& operator=(const View&) = delete;
+    absl::StatusOr<Value> Get(std::string_view row, Tier tier);
+    absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier, const Txn::Visitor& visit);
+    DbState db(DbIndex db) const;
 
-  // Persisting: the engine's background thread calls Persist() when WantsPersist(). One at a time; commits go on
-  // meanwhile.
-  virtual bool WantsPersist() const = 0;
+   protected:
+    View(Store& store, bool exclusive) : store_(store), exclusive_(exclusive) {}
+    ~View() = default;
+
+    // A row read from RocksDB, to enter the hot table once the lock can be had exclusively.
+    struct ReadRow {
+      std::string row;
+      Value value;
+      uint64_t generation;
+    };
+
+    Store& store_;
+    const bool exclusive_;
+    std::vector<ReadRow> read_rows_;
+  };
+
+  // The lock held shared for the life of the object.
+  class Reader : public View {
+   public:
+    explicit Reader(Store& store);
+    ~Reader();
+  };
+
+  // The lock held exclusively. Changes take effect at once; destruction keeps them.
+  class Writer : public View {
+   public:
+    explicit Writer(Store& store);
+    ~Writer();
+    void Put(std::string_view row, std::string_view value);
+    void Delete(std::string_view row);
+    void DeleteRange(std::string_view begin, std::string_view end);
+    void SetDb(DbIndex db, const DbState& state);
+    // Marks and undoing nest as a stack of positions: UndoTo(Mark()) restores the moment of the mark. Marks end with
+    // SetApplied.
+    size_t Mark() const;
+    void UndoTo(size_t mark);
+    // The store now equals the log up to `applied`; call once per record, before the lock is let go. What was changed
+    // before this call can no longer be undone.
+    void SetApplied(Lsn applied);
+
+   private:
+    void Set(std::string_view row, Value value);
+  };
+  Reader Read() { return Reader(*this); }
+  Writer Write() { return Writer(*this); }
+  Lsn applied() const { return Lsn{applied_.load(std::memory_order_acquire)}; }
+
+  // Persisting: the engine's background thread calls Persist() when WantsPersist(). Calls wait for each other; commits
+  // go on meanwhile. When it fails, nothing is lost: the same cut is tried again, before any other, by the next call.
+  bool WantsPersist() const;
   // True while so much is dirty, or RocksDB so far behind, that writers must wait; the engine delays commits.
-  virtual bool MustWait() const = 0;
-  virtual absl::Status Persist(const std::function<absl::Status(Lsn cut)>& sync_log) = 0;
+  bool MustWait();
+  absl::Status Persist(const std::function<absl::Status(Lsn cut)>& sync_log);
 
-  // A consistent image in `folder` (must not exist) by hard links. Returns the LSN that stands in it. Persists first.
-  virtual absl::StatusOr<Lsn> Snapshot(const std::string& folder,
-                                       const std::function<absl::Status(Lsn cut)>& sync_log) = 0;
+  // A consistent image in `folder` (must not exist) by hard links, openable by Open. Returns the LSN that stands in it.
+  // Persists first.
+  absl::StatusOr<Lsn> Snapshot(const std::string& folder, const std::function<absl::Status(Lsn cut)>& sync_log);
   // Approximate bytes on disk of rows in [begin, end), for MEMORY USAGE and progress.
-  virtual uint64_t ApproximateBytes(std::string_view begin, std::string_view end) = 0;
+  uint64_t ApproximateBytes(std::string_view begin, std::string_view end);
 
-  virtual void SetCacheSizes(uint64_t hot_bytes, uint64_t block_cache_bytes) = 0;
+  void SetCacheSizes(uint64_t hot_bytes, uint64_t block_cache_bytes);
 
   struct Stats {
     uint64_t hot_rows = 0;
@@ -114,7 +156,111 @@ class Store {
     uint64_t level0_files = 0;
     std::string background_error;
   };
-  virtual Stats stats() const = 0;
+  Stats stats();
+
+ private:
+  friend class LiveOverlay;
+
+  // One step that UndoTo takes back.
+  struct UndoStep {
+    enum class Kind : uint8_t {
+      kValue,    // `entry` had the value `former`
+      kCreated,  // `entry` did not exist
+      kRemoved,  // `entry`, owned by this step, was in table and dirty order
+      kDb,       // undo_dbs_.back()
+      kRange,    // undo_ranges_.back()
+    };
+    Kind kind;
+    Entry* entry = nullptr;
+    Value former;
+  };
+
+  // The dirty rows as of a cut, while they are being persisted or after that failed. Set and cleared by the thread in
+  // Persist() under the lock held exclusively; `order` and `dead` do not change in between, nor do entries in it go
+  // away.
+  struct Frozen {
+    bool active = false;
+    // The rows are in RocksDB: values that are replaced from here on need not be kept as Entry::before.
+    bool written = false;
+    uint32_t epoch = 0;
+    Lsn cut;
+    std::vector<DbState> dbs;
+    DirtyOrder order;
+    DeadRanges dead;
+    uint64_t bytes = 0;
+    // Entries with has_before.
+    std::vector<Entry*> rewritten;
+  };
+
+  Store(const StoreOptions& options, std::unique_ptr<Rocks> rocks);
+  absl::Status LoadState(uint16_t databases);
+
+  // The lock is held, shared at least. True and *value (null for no such row) when memory knows the row.
+  bool FindInMemory(uint64_t hash, std::string_view row, Value* value) const;
+  bool IsClean(const Entry& entry) const { return entry.epoch <= persisted_epoch_; }
+  bool IsDead(std::string_view row) const {
+    return (!dead_.empty() && dead_.Contains(row)) || (!frozen_.dead.empty() && frozen_.dead.Contains(row));
+  }
+  void CountRead(bool hit);
+
+  // The lock is held exclusively.
+  void InsertRead(std::string_view row, const Value& value, uint64_t generation);
+  void MakeDirty(Entry* entry);
+  void KeepForFrozen(Entry* entry);
+  Entry* CreateDirty(uint64_t hash, std::string_view row, Value value);
+  void Replace(Entry* entry, Value* value);
+  void RemoveDirty(Entry* entry);
+  void UndoLast();
+  void ForgetUndo();
+  void EvictSome(size_t slots);
+  // The entry is out of the table, or about to be taken out by whoever calls.
+  void FreeClean(Entry* entry);
+  void PublishSizes();
+
+  // Persist()'s steps, in persist.cc.
+  absl::Status PersistAll(const std::function<absl::Status(Lsn cut)>& sync_log);
+  bool Freeze();
+  absl::Status PersistFrozen(const std::function<absl::Status(Lsn cut)>& sync_log);
+  absl::Status WriteFrozen(uint64_t* bytes);
+  void ReleaseBefores();
+  void DropDeadRows();
+  void RetireFrozen();
+
+  mutable RwLock lock_;
+  HotTable table_;
+  DirtyOrder dirty_;
+  DeadRanges dead_;
+  Frozen frozen_;
+  uint32_t epoch_ = 1;
+  uint32_t persisted_epoch_ = 0;
+  // Counts cuts persisted. A row read from RocksDB while it stood is still what RocksDB has, and newer values are in
+  // the table.
+  uint64_t generation_ = 0;
+  std::vector<DbState> dbs_;
+  uint64_t hot_bytes_ = 0;
+  uint64_t dirty_bytes_ = 0;
+  std::vector<UndoStep> undo_;
+  std::vector<std::pair<DbIndex, DbState>> undo_dbs_;
+  std::vector<DeadRanges::Change> undo_ranges_;
+
+  // Read without the lock.
+  std::atomic<uint64_t> applied_{0};
+  std::atomic<uint64_t> persisted_{0};
+  std::atomic<uint64_t> hot_limit_;
+  const uint64_t dirty_limit_;
+  std::atomic<uint64_t> published_dirty_{0};
+  std::atomic<uint64_t> published_frozen_{0};
+  std::atomic<bool> retry_persist_{false};
+  std::atomic<uint64_t> level0_files_{0};
+  std::atomic<uint64_t> hits_{0};
+  std::atomic<uint64_t> misses_{0};
+  std::atomic<uint64_t> cold_reads_{0};
+  std::atomic<uint64_t> persists_{0};
+  std::atomic<uint64_t> persisted_bytes_{0};
+  std::atomic<uint64_t> last_persist_micros_{0};
+
+  std::mutex persist_mutex_;
+  std::unique_ptr<Rocks> rocks_;
 };
 
 }  // namespace tidemark::kv

@@ -1,0 +1,263 @@
+#include "kv/rocks.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+namespace tidemark::kv {
+namespace {
+
+rocksdb::Slice ToSlice(std::string_view s) { return {s.data(), s.size()}; }
+std::string_view FromSlice(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+absl::StatusCode CodeOf(const rocksdb::Status& status) {
+  if (status.IsCorruption()) return absl::StatusCode::kDataLoss;
+  if (status.IsNoSpace()) return absl::StatusCode::kResourceExhausted;
+  if (status.IsNotFound()) return absl::StatusCode::kNotFound;
+  return absl::StatusCode::kInternal;
+}
+
+absl::Status FromRocks(const rocksdb::Status& status, std::string_view what) {
+  if (status.ok()) return absl::OkStatus();
+  if (status.IsIncomplete()) return ColdRow();
+  return Errorf(CodeOf(status), "store: {}: {}", what, status.ToString());
+}
+
+// Opening names its cases: a file that is gone is damage too, and a lock held means a second server.
+absl::Status FromOpen(const rocksdb::Status& status, const std::string& folder) {
+  const std::string text = status.ToString();
+  if (status.IsIOError() && text.find("lock") != std::string::npos) {
+    return Errorf(absl::StatusCode::kFailedPrecondition, "store {} is in use by another process: {}", folder, text);
+  }
+  if (status.IsPathNotFound() || text.find("No such file") != std::string::npos) {
+    return Errorf(absl::StatusCode::kDataLoss, "store {}: a file is missing: {}", folder, text);
+  }
+  return FromRocks(status, "cannot open " + folder);
+}
+
+rocksdb::BlockBasedTableOptions TableOptions(std::shared_ptr<rocksdb::Cache> block_cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = std::move(block_cache);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, false));
+  // Outside the block cache, in memory as long as the file is open: a row that is not there seldom costs a read.
+  table.cache_index_and_filter_blocks = false;
+  table.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
+  // Debian's build computes CRC-32C without the CPU's instruction.
+  table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;
+  return table;
+}
+
+rocksdb::Options DbOptions(uint64_t ingest_bytes) {
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.max_open_files = -1;
+  options.max_background_jobs = 2;
+  options.avoid_unnecessary_blocking_io = true;
+  options.avoid_flush_during_shutdown = true;
+  options.avoid_flush_during_recovery = true;
+  options.bytes_per_sync = 1 << 20;
+  options.max_log_file_size = 8 << 20;
+  options.keep_log_file_num = 3;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  // The memtable stays empty.
+  options.write_buffer_size = 1 << 20;
+
+  options.level_compaction_dynamic_level_bytes = true;
+  options.level0_file_num_compaction_trigger = 4;
+  options.max_bytes_for_level_base = 4 * ingest_bytes;
+  options.target_file_size_base = 64 << 20;
+  // The upper levels are rewritten soon, and read most.
+  options.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression, rocksdb::kLZ4Compression};
+  return options;
+}
+
+}  // namespace
+
+// Remembers the background error, which RocksDB itself only reports to the next writer.
+class Rocks::Listener : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    std::lock_guard lock(mutex_);
+    error_ = error->ToString();
+  }
+  void OnErrorRecoveryEnd(const rocksdb::BackgroundErrorRecoveryInfo& info) override {
+    if (!info.new_bg_error.ok()) return;
+    std::lock_guard lock(mutex_);
+    error_.clear();
+  }
+  std::string error() {
+    std::lock_guard lock(mutex_);
+    return error_;
+  }
+  void Clear() {
+    std::lock_guard lock(mutex_);
+    error_.clear();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string error_;
+};
+
+RocksIterator::RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::unique_ptr<std::string> end,
+                             std::unique_ptr<rocksdb::Slice> bound)
+    : end_(std::move(end)), bound_(std::move(bound)), iterator_(std::move(iterator)) {}
+RocksIterator::~RocksIterator() = default;
+void RocksIterator::Seek(std::string_view row) { iterator_->Seek(ToSlice(row)); }
+void RocksIterator::Next() { iterator_->Next(); }
+bool RocksIterator::Valid() const { return iterator_->Valid(); }
+std::string_view RocksIterator::row() const { return FromSlice(iterator_->key()); }
+std::string_view RocksIterator::value() const { return FromSlice(iterator_->value()); }
+absl::Status RocksIterator::status() const { return FromRocks(iterator_->status(), "scan"); }
+
+RowFile::RowFile() = default;
+RowFile::~RowFile() = default;
+
+void RowFile::Put(std::string_view row, std::string_view value) {
+  if (status_.ok()) status_ = FromRocks(writer_->Put(ToSlice(row), ToSlice(value)), "write rows");
+}
+
+void RowFile::Delete(std::string_view row) {
+  if (status_.ok()) status_ = FromRocks(writer_->Delete(ToSlice(row)), "write rows");
+}
+
+void RowFile::DeleteRange(std::string_view begin, std::string_view end) {
+  if (status_.ok()) status_ = FromRocks(writer_->DeleteRange(ToSlice(begin), ToSlice(end)), "write rows");
+}
+
+absl::StatusOr<uint64_t> RowFile::Finish() {
+  TM_RETURN_IF_ERROR(status_);
+  rocksdb::ExternalSstFileInfo info;
+  TM_RETURN_IF_ERROR(FromRocks(writer_->Finish(&info), "finish a file of rows"));
+  return info.file_size;
+}
+
+Rocks::Rocks(std::string folder) : folder_(std::move(folder)), listener_(std::make_shared<Listener>()) {}
+
+Rocks::~Rocks() = default;
+
+std::string Rocks::RowFilePath() const { return folder_ + "/persist.tmp"; }
+
+absl::StatusOr<std::unique_ptr<Rocks>> Rocks::Open(const std::string& folder, uint64_t block_cache_bytes,
+                                                   uint64_t ingest_bytes) {
+  auto rocks = std::unique_ptr<Rocks>(new Rocks(folder));
+  rocks->block_cache_ = rocksdb::NewLRUCache(block_cache_bytes, /*num_shard_bits=*/4);
+  rocksdb::Options options = DbOptions(ingest_bytes);
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(TableOptions(rocks->block_cache_)));
+  // What a RowFile becomes is read from level 0: not compressed.
+  rocks->row_file_options_ = std::make_unique<rocksdb::Options>(options);
+  rocks->row_file_options_->compression_per_level.clear();
+  rocks->row_file_options_->compression = rocksdb::kNoCompression;
+  options.listeners.push_back(rocks->listener_);
+
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(options, folder, &db);
+  if (!status.ok()) return FromOpen(status, folder);
+  rocks->db_.reset(db);
+  if (::unlink(rocks->RowFilePath().c_str()) != 0 && errno != ENOENT) {
+    return ErrnoStatus(errno, "remove " + rocks->RowFilePath());
+  }
+  return rocks;
+}
+
+absl::StatusOr<Value> Rocks::Get(std::string_view row, Tier tier) {
+  rocksdb::ReadOptions options;
+  if (tier == Tier::kMemory) options.read_tier = rocksdb::kBlockCacheTier;
+  rocksdb::PinnableSlice value;
+  const rocksdb::Status status = db_->Get(options, db_->DefaultColumnFamily(), ToSlice(row), &value);
+  if (status.IsNotFound()) return Value();
+  if (!status.ok()) return FromRocks(status, "read a row");
+  return Value(FromSlice(value));
+}
+
+std::unique_ptr<RocksIterator> Rocks::NewIterator(std::string_view end, Tier tier) {
+  rocksdb::ReadOptions options;
+  if (tier == Tier::kMemory) options.read_tier = rocksdb::kBlockCacheTier;
+  auto bound_bytes = std::make_unique<std::string>(end);
+  auto bound = std::make_unique<rocksdb::Slice>(*bound_bytes);
+  if (!end.empty()) options.iterate_upper_bound = bound.get();
+  return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options)),
+                                         std::move(bound_bytes), std::move(bound));
+}
+
+absl::StatusOr<std::unique_ptr<RowFile>> Rocks::NewRowFile() {
+  ::unlink(RowFilePath().c_str());
+  auto file = std::unique_ptr<RowFile>(new RowFile);
+  file->writer_ = std::make_unique<rocksdb::SstFileWriter>(rocksdb::EnvOptions(*row_file_options_), *row_file_options_,
+                                                           /*column_family=*/nullptr, /*invalidate_page_cache=*/false);
+  TM_RETURN_IF_ERROR(FromRocks(file->writer_->Open(RowFilePath()), "create a file of rows"));
+  return file;
+}
+
+// With move_files RocksDB links the file into place and syncs the file, then its folder, before the MANIFEST names it
+// (db/external_sst_file_ingestion_job.cc, Prepare, 7.8.3).
+absl::Status Rocks::Ingest() {
+  if (!BackgroundError().empty()) {
+    TM_RETURN_IF_ERROR(FromRocks(db_->Resume(), "resume after a background error"));
+    listener_->Clear();
+  }
+  rocksdb::IngestExternalFileOptions options;
+  options.move_files = true;
+  options.write_global_seqno = false;
+  return FromRocks(db_->IngestExternalFile({RowFilePath()}, options), "ingest a file of rows");
+}
+
+absl::Status Rocks::Checkpoint(const std::string& folder) {
+  rocksdb::Checkpoint* raw = nullptr;
+  TM_RETURN_IF_ERROR(FromRocks(rocksdb::Checkpoint::Create(db_.get(), &raw), "prepare a checkpoint"));
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);
+  return FromRocks(checkpoint->CreateCheckpoint(folder), "checkpoint into " + folder);
+}
+
+absl::StatusOr<Value> Rocks::GetFrom(const std::string& folder, std::string_view row) {
+  rocksdb::Options options = DbOptions(1 << 20);
+  options.max_open_files = 64;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(TableOptions(rocksdb::NewLRUCache(1 << 20))));
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(options, folder, &raw);
+  if (!opened.ok()) return FromOpen(opened, folder);
+  const std::unique_ptr<rocksdb::DB> db(raw);
+  std::string value;
+  const rocksdb::Status status = db->Get(rocksdb::ReadOptions(), ToSlice(row), &value);
+  if (status.IsNotFound()) return Value();
+  if (!status.ok()) return FromRocks(status, "read from " + folder);
+  return Value(value);
+}
+
+uint64_t Rocks::ApproximateBytes(std::string_view begin, std::string_view end) {
+  const rocksdb::Range range(ToSlice(begin), ToSlice(end));
+  uint64_t bytes = 0;
+  rocksdb::SizeApproximationOptions options;
+  options.include_files = true;
+  options.include_memtables = false;
+  db_->GetApproximateSizes(options, db_->DefaultColumnFamily(), &range, 1, &bytes).PermitUncheckedError();
+  return bytes;
+}
+
+uint64_t Rocks::LevelZeroFiles() {
+  std::string files;
+  return db_->GetProperty(rocksdb::DB::Properties::kNumFilesAtLevelPrefix + "0", &files) ? std::stoull(files) : 0;
+}
+
+uint64_t Rocks::SstBytes() {
+  uint64_t bytes = 0;
+  return db_->GetIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize, &bytes) ? bytes : 0;
+}
+
+uint64_t Rocks::BlockCacheBytes() { return block_cache_->GetUsage(); }
+void Rocks::SetBlockCacheBytes(uint64_t bytes) { block_cache_->SetCapacity(bytes); }
+std::string Rocks::BackgroundError() { return listener_->error(); }
+
+}  // namespace tidemark::kv

@@ -1,0 +1,109 @@
+// RocksDB as the store uses it: point reads, iterators, and files of sorted rows that are ingested. Nothing is ever
+// written through its memtable or WAL. Only this file and rocks.cc name RocksDB. All methods are thread-safe; at most
+// one RowFile exists at a time.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "kv/txn.h"
+#include "kv/value.h"
+
+namespace rocksdb {
+class Cache;
+class DB;
+class EventListener;
+class Iterator;
+struct Options;
+class Slice;
+class SstFileWriter;
+}  // namespace rocksdb
+
+namespace tidemark::kv {
+
+class RocksIterator {
+ public:
+  RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::unique_ptr<std::string> end,
+                std::unique_ptr<rocksdb::Slice> bound);
+  ~RocksIterator();
+  void Seek(std::string_view row);
+  void Next();
+  bool Valid() const;
+  std::string_view row() const;
+  std::string_view value() const;
+  // OK at the end of the range, ColdRow() when the next block is not in memory.
+  absl::Status status() const;
+
+ private:
+  std::unique_ptr<std::string> end_;
+  std::unique_ptr<rocksdb::Slice> bound_;
+  std::unique_ptr<rocksdb::Iterator> iterator_;
+};
+
+// A file of rows in the making; rows come in rising order, ranges in any. The first error is kept and returned by
+// Finish.
+class RowFile {
+ public:
+  ~RowFile();
+  void Put(std::string_view row, std::string_view value);
+  void Delete(std::string_view row);
+  void DeleteRange(std::string_view begin, std::string_view end);
+  // Completes and syncs the file; returns its size in bytes.
+  absl::StatusOr<uint64_t> Finish();
+  const absl::Status& status() const { return status_; }
+
+ private:
+  friend class Rocks;
+  RowFile();
+
+  std::unique_ptr<rocksdb::SstFileWriter> writer_;
+  absl::Status status_;
+};
+
+class Rocks {
+ public:
+  // Creates the folder if need be. DATA_LOSS names the damaged file.
+  static absl::StatusOr<std::unique_ptr<Rocks>> Open(const std::string& folder, uint64_t block_cache_bytes,
+                                                     uint64_t ingest_bytes);
+  ~Rocks();
+
+  // Null when there is no such row; ColdRow() when tier is kMemory and RocksDB would have to read the disk.
+  absl::StatusOr<Value> Get(std::string_view row, Tier tier);
+  // Sees the moment of this call. Rows below `end`; empty means no bound.
+  std::unique_ptr<RocksIterator> NewIterator(std::string_view end, Tier tier);
+
+  absl::StatusOr<std::unique_ptr<RowFile>> NewRowFile();
+  // Makes the finished file part of the database, atomically and durably, newer than everything in it.
+  absl::Status Ingest();
+
+  // Hard links of the whole database in `folder`, which must not exist.
+  absl::Status Checkpoint(const std::string& folder);
+  // The row `row` of the database in `folder`, which no process has open for writing.
+  static absl::StatusOr<Value> GetFrom(const std::string& folder, std::string_view row);
+
+  uint64_t ApproximateBytes(std::string_view begin, std::string_view end);
+  uint64_t LevelZeroFiles();
+  uint64_t SstBytes();
+  uint64_t BlockCacheBytes();
+  void SetBlockCacheBytes(uint64_t bytes);
+  // Empty while RocksDB is well.
+  std::string BackgroundError();
+
+ private:
+  class Listener;
+
+  explicit Rocks(std::string folder);
+  std::string RowFilePath() const;
+
+  const std::string folder_;
+  std::shared_ptr<rocksdb::Cache> block_cache_;
+  std::shared_ptr<Listener> listener_;
+  std::unique_ptr<rocksdb::Options> row_file_options_;
+  std::unique_ptr<rocksdb::DB> db_;
+};
+
+}  // namespace tidemark::kv

@@ -1,0 +1,35 @@
+// A reader-writer lock that prefers writers: the engine's commits must not starve behind a stream of readers. So a
+// thread that holds it shared must not take it shared again: a writer waiting in between would stop it for ever.
+#pragma once
+
+#include <pthread.h>
+
+#include "base/check.h"
+
+namespace tidemark::kv {
+
+class RwLock {
+ public:
+  RwLock() {
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    TM_CHECK(pthread_rwlock_init(&lock_, &attributes) == 0);
+    pthread_rwlockattr_destroy(&attributes);
+  }
+  ~RwLock() { pthread_rwlock_destroy(&lock_); }
+  RwLock(const RwLock&) = delete;
+  RwLock& operator=(const RwLock&) = delete;
+
+  // The names that std::unique_lock and std::shared_lock expect.
+  void lock() { TM_CHECK(pthread_rwlock_wrlock(&lock_) == 0); }
+  bool try_lock() { return pthread_rwlock_trywrlock(&lock_) == 0; }
+  void unlock() { pthread_rwlock_unlock(&lock_); }
+  void lock_shared() { TM_CHECK(pthread_rwlock_rdlock(&lock_) == 0); }
+  void unlock_shared() { pthread_rwlock_unlock(&lock_); }
+
+ private:
+  pthread_rwlock_t lock_;
+};
+
+}  // namespace tidemark::kv
