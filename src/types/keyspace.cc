@@ -116,17 +116,17 @@ bool Keyspace::Remove(Key* key) {
   return alive;
 }
 
-void Keyspace::Rename(Key* from, Key* to) {
-  TM_CHECK(*from && from->name != to->name);
+void Keyspace::Move(Key* from, Keyspace& target, Key* to) {
+  TM_CHECK(*from && (from->name != to->name || db_ != target.db_));
   const Key source = *from;
   Discard(*from, true);
   txn_->Delete(KeyRow(txn_->db(db_).contents, from->name).view());
   txn_->Touched(db_, from->name);
-  Replace(to, KeyValue{.type = source.type,
-                       .expire_ms = source.expire_ms,
-                       .string = source.string,
-                       .collection = source.collection,
-                       .count = source.count});
+  target.Replace(to, KeyValue{.type = source.type,
+                              .expire_ms = source.expire_ms,
+                              .string = source.string,
+                              .collection = source.collection,
+                              .count = source.count});
   from->Clear();
 }
 

@@ -71,8 +71,10 @@ class Keyspace {
   void SetExpire(Key* key, uint64_t expire_ms);
   // True when there was something alive to remove.
   bool Remove(Key* key);
-  // Moves or copies the value (not for collections across transactions): the collection changes hands in O(1).
-  void Rename(Key* from, Key* to);
+  // Moves the value, expiry included, to another name: a collection changes hands in O(1).
+  void Rename(Key* from, Key* to) { Move(from, *this, to); }
+  // As Rename, into another database within the same transaction, where `to` was found.
+  void Move(Key* from, Keyspace& target, Key* to);
 
   // Member rows of collections (hash fields, set members): values carry a version byte that these hide.
   absl::StatusOr<kv::Value> GetMemberRow(const kv::CollectionId& collection, std::string_view member);
