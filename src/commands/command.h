@@ -80,7 +80,7 @@ struct CommandSpec {
   std::string_view name;  // lower case; a subcommand's own word
   int arity;              // as Redis counts: with the name; negative is "at least"
   uint32_t flags;
-  KeyPositions keys;
+  KeyPositions keys = {};
   std::string_view group;    // "string", "hash", "generic", "bitmap", "connection", "server", "pubsub", "transactions"
   std::string_view since;    // Redis version that introduced it
   std::string_view summary;  // our own words

@@ -14,7 +14,7 @@ void HelpReply(Context& ctx, std::string_view command, std::span<const std::stri
   ctx.out.Simple(fmt::format("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", command));
   for (const std::string_view line : lines) ctx.out.Simple(line);
   ctx.out.Simple("HELP");
-  ctx.out.Simple("    Print this help.");
+  ctx.out.Simple("    Prints this help.");
 }
 
 }  // namespace tidemark::commands

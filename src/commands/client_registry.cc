@@ -1,0 +1,176 @@
+#include "commands/client_registry.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/check.h"
+#include "commands/command.h"
+
+namespace tidemark::commands {
+namespace {
+
+// As networking.c's getClientFlagsString: of Redis's letters those that Tidemark's clients can have.
+std::string Flags(const Client& client) {
+  std::string flags;
+  if (TypeOf(client) == ClientType::kPubsub) flags += 'P';
+  if (client.in_multi) flags += 'x';
+  if (client.watch_broken.load(std::memory_order_relaxed)) flags += 'd';
+  if (client.no_evict) flags += 'e';
+  if (flags.empty()) flags += 'N';
+  return flags;
+}
+
+// The fields of Redis 7.0's catClientInfoString in its order. `own`: the caller's thread owns the client, so that what
+// is not published to others may be read too.
+std::string Line(const Client& client, uint64_t now_ms, bool own) {
+  const auto seconds_since = [now_ms](uint64_t then_ms) { return now_ms > then_ms ? (now_ms - then_ms) / 1000 : 0; };
+  const CommandSpec* last = client.last_command;
+  const int queued = !client.in_multi ? -1 : own ? static_cast<int>(client.queued.size()) : 0;
+  const size_t input = client.input_bytes();
+  const size_t output = client.output_bytes();
+  return fmt::format(
+      "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} "
+      "qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} user=default "
+      "redir=-1 resp={}",
+      client.id, client.address, client.local_address, client.fd, client.name, seconds_since(client.created_ms),
+      seconds_since(client.last_interaction_ms), Flags(client), client.db.load().value, client.channel_count.load(),
+      client.pattern_count.load(), client.shard_channel_count.load(), queued, input, output,
+      sizeof(Client) + input + output, last == nullptr ? "NULL" : CommandTable::Get().row(*last).full_name,
+      client.protocol.load());
+}
+
+bool Fits(const ClientFilter& filter, const Client& client) {
+  if (&client == filter.except) return false;
+  if (filter.type && TypeOf(client) != *filter.type) return false;
+  if (!filter.ids.empty() && std::find(filter.ids.begin(), filter.ids.end(), client.id) == filter.ids.end()) {
+    return false;
+  }
+  if (!filter.address.empty() && client.address != filter.address) return false;
+  if (!filter.local_address.empty() && client.local_address != filter.local_address) return false;
+  return !filter.user || *filter.user == "default";
+}
+
+}  // namespace
+
+std::optional<ClientType> ParseClientType(std::string_view name) {
+  if (EqualsIgnoreCase(name, "normal")) return ClientType::kNormal;
+  if (EqualsIgnoreCase(name, "master")) return ClientType::kMaster;
+  if (EqualsIgnoreCase(name, "replica") || EqualsIgnoreCase(name, "slave")) return ClientType::kReplica;
+  if (EqualsIgnoreCase(name, "pubsub")) return ClientType::kPubsub;
+  return std::nullopt;
+}
+
+ClientType TypeOf(const Client& client) {
+  const bool subscribed = client.channel_count + client.pattern_count + client.shard_channel_count > 0;
+  return subscribed ? ClientType::kPubsub : ClientType::kNormal;
+}
+
+void ClientRegistry::Add(Client& client) {
+  received_.fetch_add(1, std::memory_order_relaxed);
+  MutexLock lock(mutex_);
+  client.id = ++last_id_;
+  clients_.emplace(client.id, &client);
+}
+
+void ClientRegistry::Remove(Client& client) {
+  MutexLock lock(mutex_);
+  TM_CHECK(clients_.erase(client.id) == 1, "client {} is not registered", client.id);
+}
+
+std::string ClientRegistry::Describe(const Client& client, uint64_t now_ms) const {
+  MutexLock lock(mutex_);
+  return Line(client, now_ms, true);
+}
+
+std::string ClientRegistry::List(const ClientFilter& filter, uint64_t now_ms) const {
+  std::string lines;
+  MutexLock lock(mutex_);
+  for (const auto& [id, client] : clients_) {
+    if (!Fits(filter, *client)) continue;
+    lines += Line(*client, now_ms, false);
+    lines += '\n';
+  }
+  return lines;
+}
+
+size_t ClientRegistry::Kill(const ClientFilter& filter, const Client& self) {
+  size_t killed = 0;
+  MutexLock lock(mutex_);
+  for (const auto& [id, client] : clients_) {
+    if (!Fits(filter, *client)) continue;
+    client->RequestClose(/*after_replies=*/client == &self);
+    ++killed;
+  }
+  return killed;
+}
+
+absl::Status ClientRegistry::SetName(Client& client, std::string_view name) {
+  for (const char c : name) {
+    if (c < '!' || c > '~') {
+      return InvalidArgument("ERR Client names cannot contain spaces, newlines or special characters.");
+    }
+  }
+  MutexLock lock(mutex_);
+  client.name = name;
+  return absl::OkStatus();
+}
+
+uint64_t ClientRegistry::MonotonicMillis() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+void ClientRegistry::Pause(PauseState state, uint64_t until_ms) {
+  uint64_t old = pause_.load(std::memory_order_relaxed);
+  uint64_t wanted = 0;
+  do {
+    const bool under_way = old != 0 && old / 2 > MonotonicMillis();
+    const bool all = state == PauseState::kAll || (under_way && (old & 1) != 0);
+    const uint64_t end = under_way ? std::max(old / 2, until_ms) : until_ms;
+    wanted = end * 2 + (all ? 1 : 0);
+  } while (!pause_.compare_exchange_weak(old, wanted, std::memory_order_relaxed));
+}
+
+PauseState ClientRegistry::StateOf(uint64_t pause) {
+  if (MonotonicMillis() >= pause / 2) return PauseState::kNone;
+  return (pause & 1) != 0 ? PauseState::kAll : PauseState::kWrite;
+}
+
+uint64_t ClientRegistry::PauseLeft() const {
+  const uint64_t end = pause_.load(std::memory_order_relaxed) / 2;
+  const uint64_t now = MonotonicMillis();
+  return end > now ? end - now : 0;
+}
+
+ClientRegistry::Stats ClientRegistry::stats() const {
+  Stats stats;
+  stats.received = received_.load(std::memory_order_relaxed);
+  stats.rejected = rejected_.load(std::memory_order_relaxed);
+  stats.bytes_in = bytes_in_.load(std::memory_order_relaxed);
+  stats.bytes_out = bytes_out_.load(std::memory_order_relaxed);
+  MutexLock lock(mutex_);
+  stats.connected = clients_.size();
+  for (const auto& [id, client] : clients_) {
+    if (TypeOf(*client) == ClientType::kPubsub) ++stats.pubsub;
+    const size_t input = client->input_bytes();
+    const size_t output = client->output_bytes();
+    stats.max_input_bytes = std::max(stats.max_input_bytes, input);
+    stats.max_output_bytes = std::max(stats.max_output_bytes, output);
+    stats.buffer_bytes += input + output;
+  }
+  return stats;
+}
+
+void ClientRegistry::ResetStats() {
+  received_.store(0, std::memory_order_relaxed);
+  rejected_.store(0, std::memory_order_relaxed);
+  bytes_in_.store(0, std::memory_order_relaxed);
+  bytes_out_.store(0, std::memory_order_relaxed);
+}
+
+size_t ClientRegistry::connected() const {
+  MutexLock lock(mutex_);
+  return clients_.size();
+}
+
+}  // namespace tidemark::commands

@@ -1,0 +1,109 @@
+// Every connection of the server, whichever I/O thread it belongs to: ids, names, CLIENT LIST and KILL, and the pause
+// that CLIENT PAUSE puts on all of them.
+//
+// Locks: one mutex guards the set of clients and every client's `name`; a client stays valid while it is registered,
+// and others only touch it under the mutex. The pause is one atomic number, which the dispatcher looks at before every
+// command.
+#pragma once
+
+#include <absl/base/thread_annotations.h>
+#include <absl/container/btree_map.h>
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/status.h"
+#include "commands/client.h"
+
+namespace tidemark::commands {
+
+enum class ClientType : uint8_t { kNormal, kMaster, kReplica, kPubsub };
+// As CLIENT LIST TYPE and CLIENT KILL TYPE name them; null for an unknown one.
+std::optional<ClientType> ParseClientType(std::string_view name);
+ClientType TypeOf(const Client& client);
+
+// What CLIENT KILL and CLIENT LIST choose by; what is not set fits every client.
+struct ClientFilter {
+  std::optional<ClientType> type;
+  std::vector<uint64_t> ids;
+  std::string address;
+  std::string local_address;
+  std::optional<std::string> user;
+  const Client* except = nullptr;
+};
+
+enum class PauseState : uint8_t { kNone, kWrite, kAll };
+
+class ClientRegistry {
+ public:
+  // On the client's thread, before its first command: gives it its id. Remove before it is destroyed; afterwards nobody
+  // calls Deliver or RequestClose through the registry any more.
+  void Add(Client& client) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Remove(Client& client) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A connection refused because of maxclients.
+  void CountRejected() { rejected_.fetch_add(1, std::memory_order_relaxed); }
+  // Bytes read from and written to sockets since the last call; by each I/O thread once a turn.
+  void CountTraffic(uint64_t bytes_in, uint64_t bytes_out) {
+    bytes_in_.fetch_add(bytes_in, std::memory_order_relaxed);
+    bytes_out_.fetch_add(bytes_out, std::memory_order_relaxed);
+  }
+
+  // One line of CLIENT LIST or INFO, without the line's end. `client` is the caller's own.
+  std::string Describe(const Client& client, uint64_t now_ms) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The lines of all clients that fit, in order of their ids.
+  std::string List(const ClientFilter& filter, uint64_t now_ms) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Asks for the end of every connection that fits; `self`'s ends after its reply. Returns how many.
+  size_t Kill(const ClientFilter& filter, const Client& self) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Called by the client's own thread. INVALID_ARGUMENT with Redis's error line for spaces and control characters.
+  absl::Status SetName(Client& client, std::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Times are milliseconds of the monotonic clock. A pause under way is only ever made longer and stricter, as in
+  // Redis.
+  void Pause(PauseState state, uint64_t until_ms);
+  void Unpause() { pause_.store(0, std::memory_order_relaxed); }
+  // What must wait now: nothing, commands that change data or publish, or all. Costs one load while nothing is paused.
+  PauseState pause_state() const {
+    const uint64_t pause = pause_.load(std::memory_order_relaxed);
+    return pause == 0 ? PauseState::kNone : StateOf(pause);
+  }
+  // Milliseconds from now until the pause ends; 0 when there is none.
+  uint64_t PauseLeft() const;
+  static uint64_t MonotonicMillis();
+
+  struct Stats {
+    size_t connected = 0;
+    size_t pubsub = 0;
+    uint64_t received = 0;  // connections since the start
+    uint64_t rejected = 0;
+    uint64_t bytes_in = 0;
+    uint64_t bytes_out = 0;
+    size_t max_input_bytes = 0;
+    size_t max_output_bytes = 0;
+    size_t buffer_bytes = 0;  // input and output of all
+  };
+  Stats stats() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void ResetStats();
+  size_t connected() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  static PauseState StateOf(uint64_t pause);
+
+  mutable Mutex mutex_;
+  absl::btree_map<uint64_t, Client*> clients_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
+
+  std::atomic<uint64_t> received_{0};
+  std::atomic<uint64_t> rejected_{0};
+  std::atomic<uint64_t> bytes_in_{0};
+  std::atomic<uint64_t> bytes_out_{0};
+  // End of the pause in monotonic ms, times two, plus one when everything is paused; 0 for none.
+  std::atomic<uint64_t> pause_{0};
+};
+
+}  // namespace tidemark::commands
