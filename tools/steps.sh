@@ -23,7 +23,7 @@ trap step_interrupted INT TERM
 # While a step runs: on a terminal its last line of output, elsewhere a sign of life every half minute.
 step_progress() {
   local name=$1 log=$2 elapsed=$3 last
-  last=$(tail -c 400 "$log" 2>/dev/null | tr '\r' '\n' | tail -n 1 | tr -cd '[:print:]' | cut -c1-70)
+  last=$(tail -c 400 "$log" 2>/dev/null | tr '\r' '\n' | tail -n 1 | tr -cd '[:print:]' | cut -c1-70 || true)
   if [ -t 1 ]; then printf '\r\033[K%-44s %4d s  %s' "$name" "$elapsed" "$last"
   elif [ "$elapsed" -gt 0 ] && [ $((elapsed % 30)) -eq 0 ]; then printf '    … %s, %d s: %s\n' "$name" "$elapsed" "$last"
   fi

@@ -5,7 +5,7 @@ source tools/steps.sh
 # Presets, and what is built of each: release for what talks to real processes, asan for unit and simulation,
 # tsan where threads meet (THREADS in src/CMakeLists.txt), fuzz with clang.
 long_forms() {
-  export TM_LONG=1
+  export TIDEMARK_LONG=1
   export TM_SIM_SEEDS=${TM_SIM_SEEDS:-200000} TM_KILL_ROUNDS=${TM_KILL_ROUNDS:-200} TM_FUZZ_SECONDS=${TM_FUZZ_SECONDS:-600}
   export TM_TIDY_FILES=${TM_TIDY_FILES:-1000} TM_LIMIT_FACTOR=${TM_LIMIT_FACTOR:-60}
 }
@@ -44,7 +44,7 @@ run_threaded() {
   run_labelled tsan threads
 }
 
-# Everything in the folder is a program of its own that starts what it needs; $TM_SERVER and $TM_CLI name ours.
+# Everything in the folder is a program of its own that starts what it needs; $TIDEMARK_SERVER and $TIDEMARK_CLI name ours.
 run_folder() {
   local file count=0 failed=()
   for file in "$1"/*_test.py "$1"/*_test.sh; do
@@ -52,7 +52,7 @@ run_folder() {
     count=$((count + 1))
     echo "=== $file"
     case $file in
-      *.py) python3 "$file" || failed+=("$file") ;;
+      *.py) /usr/bin/python3 "$file" || failed+=("$file") ;;
       *.sh) bash "$file" || failed+=("$file") ;;
     esac
   done
@@ -69,7 +69,7 @@ run_tests() {
     *) die "test: $1 is not --long" ;;
   esac
   local factor=${TM_LIMIT_FACTOR:-1}
-  export TM_SERVER=$TM_ROOT/build/release/tidemark-server TM_CLI=$TM_ROOT/build/release/tidemark
+  export TIDEMARK_SERVER=$TM_ROOT/build/release/tidemark-server TIDEMARK_CLI=$TM_ROOT/build/release/tidemark
   export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
   export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
   rm -rf build/logs
@@ -82,7 +82,7 @@ run_tests() {
 
   step 1500 "build: release" build release programs
   if $step_ok; then
-    step $((600 * factor)) "process tests" run_folder tests/process
+    if have 'tests/process/test_*.py'; then step $((900 * factor)) "process tests" /usr/bin/python3 tests/process/run.py; fi
     step 300 "client libraries" run_folder tests/compat
     if have 'tests/conformance/run.sh'; then step 900 "conformance (Redis's own suite)" bash tests/conformance/run.sh; fi
   fi
@@ -110,6 +110,6 @@ install_test_packages() {
 }
 
 check_floors() {
-  python3 tests/layers_test.py
-  python3 tests/layers.py
+  /usr/bin/python3 tests/layers_test.py
+  /usr/bin/python3 tests/layers.py
 }
