@@ -21,8 +21,8 @@ changed_sources() {
     git diff --name-only HEAD
     git log --name-only --format= "$base..HEAD"
     [ "$(git rev-list --count HEAD)" -gt 1 ] || git ls-files
-  } | grep -E '^src/.*\.cc$' | awk '!seen[$0]++' | while read -r file; do [ ! -f "$file" ] || echo "$file"; done |
-    head -n "${TM_TIDY_FILES:-20}"
+  } | grep -E '^src/.*\.cc$' | grep -v '_test\.cc$' | awk '!seen[$0]++' | while read -r file; do [ ! -f "$file" ] || echo "$file"; done |
+    head -n "${TM_TIDY_FILES:-16}"
 }
 
 tidy_changed() {
