@@ -36,12 +36,12 @@ Config::Config(Files files)
 }
 
 Value Config::ValueAt(size_t index) const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return {texts_[index], numbers_[index].load()};
 }
 
 void Config::Store(size_t index, const Value& value) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   texts_[index] = value.text;
   numbers_[index].store(value.number);
 }
@@ -69,7 +69,7 @@ const std::atomic<int64_t>& Config::Cell(std::string_view name) const {
 
 void Config::OnChange(std::string_view name, Apply apply) {
   const size_t index = IndexOf(Known(name));
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   applies_[index].push_back(std::move(apply));
 }
 
@@ -122,7 +122,7 @@ absl::StatusOr<std::vector<Config::Edit>> Config::Resolve(
 absl::Status Config::RunApplies(size_t index) {
   std::vector<Apply> applies;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     applies = applies_[index];
   }
   for (const Apply& apply : applies) TM_RETURN_IF_ERROR(apply());
@@ -130,7 +130,7 @@ absl::Status Config::RunApplies(size_t index) {
 }
 
 absl::Status Config::Set(std::span<const std::pair<std::string_view, std::string_view>> changes) {
-  const absl::MutexLock set_lock(&set_mutex_);
+  const MutexLock set_lock(set_mutex_);
   TM_ASSIGN_OR_RETURN(const std::vector<Edit> resolved, Resolve(changes));
   for (const Edit& edit : resolved) Store(edit.index, edit.after);
   for (size_t i = 0; i < resolved.size(); ++i) {

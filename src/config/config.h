@@ -5,9 +5,6 @@
 // Errors of Set, and of Rewrite, are whole replies in Redis's words ("ERR CONFIG SET failed (…").
 #pragma once
 
-#include <absl/base/thread_annotations.h>
-#include <absl/synchronization/mutex.h>
-
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -17,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "config/option.h"
 #include "config/value.h"
@@ -90,8 +88,8 @@ class Config {
   const Files files_;
   std::string file_;
 
-  absl::Mutex set_mutex_;  // one Set or Rewrite at a time; taken before mutex_
-  mutable absl::Mutex mutex_;
+  Mutex set_mutex_;  // one Set or Rewrite at a time; taken before mutex_
+  mutable Mutex mutex_;
   std::vector<std::string> texts_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::vector<Apply>> applies_ ABSL_GUARDED_BY(mutex_);
   const std::unique_ptr<std::atomic<int64_t>[]> numbers_;

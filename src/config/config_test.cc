@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <thread>
 
 namespace tidemark::config {
 namespace {
@@ -91,6 +92,26 @@ TEST(ConfigTest, GetMatchesPatternsAndBothNames) {
   EXPECT_THAT(Get(config, {"slowlog-*", "slowlog-max-len", "SLOWLOG-M*"}),
               ElementsAre(Pair("slowlog-log-slower-than", "10000"), Pair("slowlog-max-len", "128")));
   EXPECT_GT(Get(config, {"*"}).size(), OptionCount());
+}
+
+// Under the thread sanitizer: readers run beside Set and Get, and never see half a value.
+TEST(ConfigTest, ReadersRunBesideSet) {
+  Config config;
+  std::atomic<bool> stop = false;
+  std::thread reader([&] {
+    while (!stop) {
+      const std::string password = config.Text("requirepass");
+      ASSERT_EQ(password, std::string(password.size(), 'x'));
+      ASSERT_LE(config.Cell("timeout").load(), 200);
+      Get(config, {"*"});
+    }
+  });
+  for (int i = 0; i < 200; ++i) {
+    const std::string password(static_cast<size_t>(i), 'x');
+    ASSERT_TRUE(config.Set(Changes{{"requirepass", password}, {"timeout", std::to_string(i)}}).ok());
+  }
+  stop = true;
+  reader.join();
 }
 
 TEST(ConfigTest, OtherNamesAreTheSameOption) {

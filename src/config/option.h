@@ -41,34 +41,6 @@ struct Option {
   bool secret = false;     // its value is never printed or logged by us
   bool no_effect = false;  // Redis has it; here it is accepted, kept and shown, and changes nothing
   std::string_view summary = {};
-
-  // For the table: a copy with one thing said more.
-  constexpr Option Fixed() const {
-    return With([](Option& o) { o.change = Change::kStart; });
-  }
-  constexpr Option Protected() const {
-    return With([](Option& o) { o.change = Change::kProtected; });
-  }
-  constexpr Option Secret() const {
-    return With([](Option& o) { o.secret = true; });
-  }
-  constexpr Option NoEffect() const {
-    return With([](Option& o) { o.no_effect = true; });
-  }
-  constexpr Option Also(std::string_view other) const {
-    return With([&](Option& o) { o.other_name = other; });
-  }
-  constexpr Option Says(std::string_view text) const {
-    return With([&](Option& o) { o.summary = text; });
-  }
-
- private:
-  template <typename Edit>
-  constexpr Option With(Edit edit) const {
-    Option copy = *this;
-    edit(copy);
-    return copy;
-  }
 };
 
 struct Section {

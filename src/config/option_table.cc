@@ -13,23 +13,57 @@ constexpr int64_t kIntMin = std::numeric_limits<int32_t>::min();
 constexpr int64_t kLong = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMiB = 1 << 20;
 
-constexpr Option Bool(std::string_view name, std::string_view fallback) {
-  return {.name = name, .type = Type::kBool, .fallback = fallback};
+// An option, and what can be said more about it: each returns a copy with that said.
+struct Entry : Option {
+  constexpr Entry Fixed() const {
+    Entry copy = *this;
+    copy.change = Change::kStart;
+    return copy;
+  }
+  constexpr Entry Protected() const {
+    Entry copy = *this;
+    copy.change = Change::kProtected;
+    return copy;
+  }
+  constexpr Entry Secret() const {
+    Entry copy = *this;
+    copy.secret = true;
+    return copy;
+  }
+  constexpr Entry NoEffect() const {
+    Entry copy = *this;
+    copy.no_effect = true;
+    return copy;
+  }
+  constexpr Entry Also(std::string_view other) const {
+    Entry copy = *this;
+    copy.other_name = other;
+    return copy;
+  }
+  constexpr Entry Says(std::string_view text) const {
+    Entry copy = *this;
+    copy.summary = text;
+    return copy;
+  }
+};
+
+constexpr Entry Bool(std::string_view name, std::string_view fallback) {
+  return {{.name = name, .type = Type::kBool, .fallback = fallback}};
 }
-constexpr Option Integer(std::string_view name, std::string_view fallback, int64_t min, int64_t max) {
-  return {.name = name, .type = Type::kInteger, .fallback = fallback, .min = min, .max = max};
+constexpr Entry Integer(std::string_view name, std::string_view fallback, int64_t min, int64_t max) {
+  return {{.name = name, .type = Type::kInteger, .fallback = fallback, .min = min, .max = max}};
 }
-constexpr Option Memory(std::string_view name, std::string_view fallback, int64_t min = 0, int64_t max = kLong) {
-  return {.name = name, .type = Type::kMemory, .fallback = fallback, .min = min, .max = max};
+constexpr Entry Memory(std::string_view name, std::string_view fallback, int64_t min = 0, int64_t max = kLong) {
+  return {{.name = name, .type = Type::kMemory, .fallback = fallback, .min = min, .max = max}};
 }
-constexpr Option Enum(std::string_view name, std::string_view fallback, std::string_view choices) {
-  return {.name = name, .type = Type::kEnum, .fallback = fallback, .choices = choices};
+constexpr Entry Enum(std::string_view name, std::string_view fallback, std::string_view choices) {
+  return {{.name = name, .type = Type::kEnum, .fallback = fallback, .choices = choices}};
 }
-constexpr Option Text(std::string_view name, std::string_view fallback) {
-  return {.name = name, .type = Type::kString, .fallback = fallback};
+constexpr Entry Text(std::string_view name, std::string_view fallback) {
+  return {{.name = name, .type = Type::kString, .fallback = fallback}};
 }
-constexpr Option Typed(std::string_view name, Type type, std::string_view fallback) {
-  return {.name = name, .type = type, .fallback = fallback};
+constexpr Entry Typed(std::string_view name, Type type, std::string_view fallback) {
+  return {{.name = name, .type = type, .fallback = fallback}};
 }
 
 constexpr auto kNetwork = std::to_array<Option>({

@@ -89,7 +89,7 @@ std::string RewriteText(std::string_view old_text, const std::vector<Value>& val
 }  // namespace
 
 absl::Status Config::Rewrite() {
-  const absl::MutexLock set_lock(&set_mutex_);
+  const MutexLock set_lock(set_mutex_);
   if (file_.empty() || !files_.replace) {
     return absl::FailedPreconditionError("ERR The server is running without a config file");
   }

@@ -31,7 +31,11 @@ HybridClock::HybridClock(Clock& clock, Timestamp floor)
     : clock_(clock),
       last_wall_(clock.WallMicros()),
       last_monotonic_(clock.MonotonicMicros()),
-      last_given_(floor.micros) {}
+      last_given_(floor.micros) {
+  // A clock that was set back while the server was down: time goes on from where the log stands, rather than stand
+  // still.
+  if (floor.micros > last_wall_ + kMaxStepMicros) correction_ = static_cast<int64_t>(floor.micros - last_wall_);
+}
 
 uint64_t HybridClock::Read() {
   const uint64_t monotonic = clock_.MonotonicMicros();

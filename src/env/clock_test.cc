@@ -48,6 +48,14 @@ TEST(HybridClock, AWallClockAYearAheadIsNotFollowedAndRaisesTheAlarm) {
   EXPECT_EQ(hybrid.alarm_micros(), 0);
 }
 
+TEST(HybridClock, AClockSetBackWhileTheServerWasDownDoesNotStopTime) {
+  ManualClock clock;
+  HybridClock hybrid(clock, Timestamp{clock.wall + kYear});
+  clock.Pass(5000);
+  EXPECT_EQ(hybrid.Now().micros, clock.wall + kYear);
+  EXPECT_EQ(hybrid.alarm_micros(), -static_cast<int64_t>(kYear));
+}
+
 TEST(HybridClock, ASmallStepIsAdopted) {
   ManualClock clock;
   HybridClock hybrid(clock, Timestamp{0});

@@ -1,0 +1,59 @@
+#include "engine/applier.h"
+
+#include <utility>
+
+#include "format/note.h"
+#include "format/write_batch.h"
+
+namespace tidemark::engine {
+namespace {
+
+struct NoteApplier {
+  kv::Store::Writer& store;
+
+  void operator()(const format::CountsNote& note) const {
+    kv::DbState state = store.db(note.db);
+    state.keys += note.keys;
+    state.expires += note.expires;
+    store.SetDb(note.db, state);
+  }
+  void operator()(const format::ContentsNote& note) const {
+    store.SetDb(note.db, {.contents = {note.lsn, note.ordinal}, .keys = 0, .expires = 0});
+  }
+  void operator()(const format::SwapNote& note) const {
+    const kv::DbState a = store.db(note.a);
+    store.SetDb(note.a, store.db(note.b));
+    store.SetDb(note.b, a);
+  }
+};
+
+}  // namespace
+
+absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store) {
+  using Kind = format::WriteBatchEntry::Kind;
+  format::WriteBatchReader reader(record.payload);
+  format::WriteBatchEntry entry{};
+  while (reader.Next(&entry)) {
+    switch (entry.kind) {
+      case Kind::kPut:
+        store.Put(entry.key, entry.value);
+        break;
+      case Kind::kDelete:
+        store.Delete(entry.key);
+        break;
+      case Kind::kDeleteRange:
+        store.DeleteRange(entry.key, entry.value);
+        break;
+      case Kind::kLogData: {
+        TM_ASSIGN_OR_RETURN(const format::Note note, format::DecodeNote(entry.key));
+        std::visit(NoteApplier{store}, note);
+        break;
+      }
+    }
+  }
+  TM_RETURN_IF_ERROR(reader.status());
+  store.SetApplied(record.end);
+  return absl::OkStatus();
+}
+
+}  // namespace tidemark::engine

@@ -1,0 +1,17 @@
+// The one applier: turns the payload of a record into changes of the store. Recovery, replicas and restores all use it,
+// so that they agree byte for byte with the primary.
+#pragma once
+
+#include <string_view>
+
+#include "base/status.h"
+#include "kv/store.h"
+#include "log/log.h"
+
+namespace tidemark::engine {
+
+// Applies the record's rows and notes and marks the store as applied up to its end. DATA_LOSS for a malformed payload,
+// FAILED_PRECONDITION for one from a newer server; the writer has then taken part of the record and must be undone.
+absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store);
+
+}  // namespace tidemark::engine

@@ -1,0 +1,356 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/recovery.h"
+#include "engine/sweeper.h"
+#include "engine/transactions.h"
+
+namespace tidemark::engine {
+namespace {
+
+constexpr std::string_view kEngineLease = "engine";
+constexpr std::chrono::milliseconds kSweepEvery{100};
+constexpr std::chrono::milliseconds kLookAtDiskEvery{1000};
+constexpr std::chrono::milliseconds kRetryPersistAfter{1000};
+constexpr size_t kSweepPage = 200;
+
+absl::Status DiskFull(std::string_view detail) {
+  return Errorf(
+      absl::StatusCode::kResourceExhausted,
+      "DISKFULL no room to write ({}): reads, DEL and FLUSHDB go on, and writes do by themselves once there is "
+      "room",
+      detail);
+}
+
+// A thread that runs a step whenever it is woken, and at the latest after the time that the step returned.
+class Ticker {
+ public:
+  explicit Ticker(std::function<std::chrono::milliseconds()> step)
+      : step_(std::move(step)), thread_([this] { Run(); }) {}
+  ~Ticker() { Stop(); }
+
+  void Wake() {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    changed_.notify_one();
+  }
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      changed_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+      woken_ = false;
+      lock.unlock();
+      const std::chrono::milliseconds wait = step_();
+      lock.lock();
+      changed_.wait_for(lock, wait, [this] { return woken_ || stopping_; });
+    }
+  }
+
+  const std::function<std::chrono::milliseconds()> step_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(FileSystem& fs, Clock& clock, EngineOptions options)
+      : fs_(fs), system_clock_(clock), options_(std::move(options)), disk_low_water_(options_.disk_low_water) {}
+  ~EngineImpl() override { StopThreads(); }
+
+  absl::Status Start();
+  absl::Status Close() override;
+
+  absl::Status Write(kv::Tier tier, bool growing, TxnFunction body) override;
+  absl::Status Read(kv::Tier tier, TxnFunction body) override;
+  absl::Status Rehearse(TxnFunction body) override;
+  size_t MarkTransaction(kv::Txn& txn) override;
+  void RollBackTo(kv::Txn& txn, size_t mark) override;
+
+  void EndTurn() override { log_->Write(); }
+  Lsn last_end() const override { return log_->appended(); }
+
+  log::Log& log() override { return *log_; }
+  kv::Store& store() override { return *store_; }
+  HybridClock& clock() override { return *clock_; }
+  void SetChangeListener(ChangeListener* listener) override { listener_ = listener; }
+
+  absl::StatusOr<Lsn> Snapshot() override;
+  void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
+  void SetActiveExpire(bool on) override { active_expire_ = on; }
+  void WakeSweeper() override { sweep_ticker_->Wake(); }
+  Stats stats() const override;
+
+ private:
+  std::function<absl::Status(Lsn)> SyncLog() {
+    return [this](Lsn cut) { return log_->SyncTo(cut); };
+  }
+  absl::Status Append(CommitTxn& txn, kv::Store::Writer& writer, Timestamp now);
+  absl::Status OpenFloors();
+  absl::Status PersistNow();
+  absl::StatusOr<Lsn> MakeSnapshot();
+  void StopThreads();
+  std::chrono::milliseconds PersistStep();
+  std::chrono::milliseconds SweepStep();
+  std::chrono::milliseconds DiskStep();
+
+  FileSystem& fs_;
+  Clock& system_clock_;
+  const EngineOptions options_;
+  std::shared_ptr<void> folder_lock_;
+  std::unique_ptr<kv::Store> store_;
+  std::unique_ptr<log::Log> log_;
+  std::unique_ptr<HybridClock> clock_;
+  ChangeListener* listener_ = nullptr;
+
+  // Under the commit lock (the store's, exclusive).
+  format::WriteBatchBuilder batch_;
+
+  std::mutex persist_mutex_;  // one Persist or Snapshot at a time
+  std::unique_ptr<Sweeper> sweeper_;
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> disk_low_{false};
+  std::atomic<uint64_t> disk_free_{0};
+  std::atomic<uint64_t> disk_low_water_;
+  std::atomic<bool> active_expire_{true};
+  std::atomic<bool> persist_asked_{false};
+  std::atomic<uint64_t> transactions_{0};
+  std::atomic<uint64_t> last_snapshot_seconds_{0};
+  std::atomic<bool> last_snapshot_ok_{true};
+  std::atomic<bool> snapshot_running_{false};
+  log::RecoveryReport recovery_;
+  ReplayResult replay_;
+
+  // Last, so that they stop before what they use goes.
+  std::unique_ptr<Ticker> persist_ticker_;
+  std::unique_ptr<Ticker> sweep_ticker_;
+  std::unique_ptr<Ticker> disk_ticker_;
+};
+
+absl::Status EngineImpl::OpenFloors() {
+  TM_RETURN_IF_ERROR(fs_.CreateFolder(options_.folder));
+  TM_ASSIGN_OR_RETURN(folder_lock_, fs_.Lock(options_.folder + "/LOCK"));
+  kv::StoreOptions store_options = options_.store;
+  store_options.folder = options_.folder + "/store";
+  TM_ASSIGN_OR_RETURN(store_, kv::Store::Open(store_options));
+  log::LogOptions log_options = options_.log;
+  log_options.folder = options_.folder + "/log";
+  TM_ASSIGN_OR_RETURN(log_, log::Log::Open(fs_, system_clock_, log_options, &recovery_));
+  if (recovery_.torn_bytes != 0) {
+    options_.report(fmt::format("log: a torn tail of {} bytes at LSN {} was cut and saved to {}", recovery_.torn_bytes,
+                                recovery_.torn_at.value, recovery_.saved_to));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::Start() {
+  TM_RETURN_IF_ERROR(OpenFloors());
+  const Lsn from = store_->persisted() == Lsn{} ? log_->oldest() : store_->persisted();
+  TM_ASSIGN_OR_RETURN(replay_, Replay(*store_, *log_, system_clock_, options_.report));
+  TM_RETURN_IF_ERROR(log_->TakeLease({.name = std::string(kEngineLease),
+                                      .lease_class = log::LeaseClass::kRequired,
+                                      .position = std::max(from, store_->persisted()),
+                                      .broken = {}}));
+  if (replay_.records > 0) {
+    options_.report(fmt::format("recovery: replayed {} records in {:.1f} s", replay_.records,
+                                static_cast<double>(replay_.micros) / 1e6));
+  }
+  clock_ = std::make_unique<HybridClock>(system_clock_, recovery_.last_timestamp);
+  sweeper_ = std::make_unique<Sweeper>(*this, options_.store.databases);
+  DiskStep();
+  persist_ticker_ = std::make_unique<Ticker>([this] { return PersistStep(); });
+  sweep_ticker_ = std::make_unique<Ticker>([this] { return SweepStep(); });
+  disk_ticker_ = std::make_unique<Ticker>([this] { return DiskStep(); });
+  return absl::OkStatus();
+}
+
+void EngineImpl::StopThreads() {
+  for (Ticker* ticker : {sweep_ticker_.get(), disk_ticker_.get(), persist_ticker_.get()}) {
+    if (ticker != nullptr) ticker->Stop();
+  }
+}
+
+absl::Status EngineImpl::Close() {
+  if (closed_.exchange(true)) return absl::OkStatus();
+  StopThreads();
+  log_->Write();
+  TM_RETURN_IF_ERROR(log_->SyncTo(log_->appended()));
+  return PersistNow();
+}
+
+absl::Status EngineImpl::Append(CommitTxn& txn, kv::Store::Writer& writer, Timestamp now) {
+  const std::string_view payload = batch_.Finish();
+  if (absl::Status room = log_->Reserve(payload.size()); !room.ok()) {
+    return absl::IsResourceExhausted(room) ? DiskFull(Message(room)) : room;
+  }
+  log_->Append(now, payload);
+  writer.SetApplied(log_->next_lsn());
+  if (listener_ != nullptr) txn.Tell(*listener_);
+  transactions_.fetch_add(1, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
+  if (closed_.load(std::memory_order_relaxed)) {
+    return Errorf(absl::StatusCode::kUnavailable, "ERR the server is shutting down");
+  }
+  if (growing && disk_low_.load(std::memory_order_relaxed)) {
+    return DiskFull(
+        fmt::format("{} MiB free, low-water mark {} MiB", disk_free_.load() >> 20, disk_low_water_.load() >> 20));
+  }
+  if (store_->MustWait()) return Stalled();
+  kv::Store::Writer writer = store_->Write();
+  const Timestamp now = clock_->Next();
+  CommitTxn txn(writer, batch_, tier, log_->next_lsn(), now, listener_ != nullptr && listener_->listening());
+  absl::Status status = body(txn);
+  if (status.ok() && !batch_.empty()) status = Append(txn, writer, now);
+  if (!status.ok()) txn.RollBackTo(0);
+  batch_.Clear();
+  // Waking the thread costs a lock, so only the first who sees the wish does it.
+  if (store_->WantsPersist() && !persist_asked_.exchange(true, std::memory_order_relaxed)) persist_ticker_->Wake();
+  return status;
+}
+
+absl::Status EngineImpl::Read(kv::Tier tier, TxnFunction body) {
+  kv::Store::Reader reader = store_->Read();
+  ReadTxn txn(reader, tier, clock_->Now());
+  return body(txn);
+}
+
+absl::Status EngineImpl::Rehearse(TxnFunction body) {
+  RehearsalTxn txn(*store_, clock_->Now());
+  return body(txn);
+}
+
+size_t EngineImpl::MarkTransaction(kv::Txn& txn) {
+  auto* commit = dynamic_cast<CommitTxn*>(&txn);
+  return commit == nullptr ? 0 : commit->Mark();
+}
+
+void EngineImpl::RollBackTo(kv::Txn& txn, size_t mark) {
+  if (auto* commit = dynamic_cast<CommitTxn*>(&txn)) commit->RollBackTo(mark);
+}
+
+absl::Status EngineImpl::PersistNow() {
+  const std::lock_guard lock(persist_mutex_);
+  TM_RETURN_IF_ERROR(store_->Persist(SyncLog()));
+  return log_->RaiseLease(kEngineLease, store_->persisted());
+}
+
+std::chrono::milliseconds EngineImpl::PersistStep() {
+  persist_asked_ = false;
+  const bool log_is_long = store_->applied() > store_->persisted() &&
+                           store_->applied() - std::max(store_->persisted(), log_->oldest()) > options_.log_apply_max;
+  if (!store_->WantsPersist() && !log_is_long) return std::chrono::milliseconds(500);
+  if (const absl::Status status = PersistNow(); !status.ok()) {
+    options_.report(fmt::format("store: cannot persist, will try again: {}", Message(status)));
+    return kRetryPersistAfter;
+  }
+  return std::chrono::milliseconds(0);
+}
+
+std::chrono::milliseconds EngineImpl::SweepStep() {
+  if (closed_) return kSweepEvery;
+  bool more = false;
+  absl::Status failed;
+  if (active_expire_) {
+    const absl::StatusOr<size_t> expired = sweeper_->SweepExpired(kSweepPage);
+    failed = expired.status();
+    more = expired.ok() && *expired == kSweepPage;
+  }
+  if (failed.ok()) {
+    const absl::StatusOr<size_t> dead = sweeper_->SweepDead(kSweepPage);
+    failed = dead.status();
+    more = more || (dead.ok() && *dead > 0);
+  }
+  if (!failed.ok() && !IsStalled(failed) && !absl::IsResourceExhausted(failed)) {
+    options_.report(fmt::format("sweeper: {}", Message(failed)));
+    return std::chrono::milliseconds(1000);
+  }
+  return more && failed.ok() ? std::chrono::milliseconds(0) : kSweepEvery;
+}
+
+std::chrono::milliseconds EngineImpl::DiskStep() {
+  if (const absl::StatusOr<uint64_t> bytes = fs_.FreeBytes(options_.folder); bytes.ok()) {
+    disk_free_ = *bytes;
+    const bool low = *bytes < disk_low_water_;
+    if (low != disk_low_.exchange(low)) {
+      options_.report(fmt::format("disk: {} MiB free, low-water mark {} MiB: writes {}", *bytes >> 20,
+                                  disk_low_water_.load() >> 20, low ? "are refused" : "are accepted again"));
+    }
+  }
+  return kLookAtDiskEvery;
+}
+
+absl::StatusOr<Lsn> EngineImpl::Snapshot() {
+  const std::lock_guard lock(persist_mutex_);
+  snapshot_running_ = true;
+  absl::StatusOr<Lsn> lsn = MakeSnapshot();
+  last_snapshot_ok_ = lsn.ok();
+  if (lsn.ok()) last_snapshot_seconds_ = system_clock_.WallMicros() / 1'000'000;
+  snapshot_running_ = false;
+  return lsn;
+}
+
+absl::StatusOr<Lsn> EngineImpl::MakeSnapshot() {
+  const std::string parent = options_.folder + "/snapshots";
+  TM_RETURN_IF_ERROR(fs_.CreateFolder(parent));
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> present, fs_.List(parent));
+  const Lsn applied = store_->applied();
+  const std::string name = fmt::format("{:016x}", applied.value);
+  // Nothing was written since that snapshot: it is as good as a new one.
+  if (std::find(present.begin(), present.end(), name) != present.end()) return applied;
+  return store_->Snapshot(parent + "/" + name, SyncLog());
+}
+
+Engine::Stats EngineImpl::stats() const {
+  Stats stats;
+  stats.transactions = transactions_;
+  stats.expired_keys = sweeper_->expired_keys();
+  stats.swept_rows = sweeper_->swept_rows();
+  stats.recovered_records = replay_.records;
+  stats.recovery_micros = replay_.micros;
+  stats.last_snapshot_seconds = last_snapshot_seconds_;
+  stats.last_snapshot_ok = last_snapshot_ok_;
+  stats.snapshot_running = snapshot_running_;
+  stats.disk_low = disk_low_;
+  stats.disk_free_bytes = disk_free_;
+  stats.clock_alarm_micros = clock_->alarm_micros();
+  stats.recovery = recovery_;
+  return stats;
+}
+
+}  // namespace
+
+absl::Status Stalled() {
+  static const absl::Status status = absl::AbortedError("the store has to catch up first");
+  return status;
+}
+
+bool IsStalled(const absl::Status& status) { return absl::IsAborted(status); }
+bool IsDiskFull(const absl::Status& status) { return absl::IsResourceExhausted(status); }
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(FileSystem& fs, Clock& clock, const EngineOptions& options) {
+  auto engine = std::make_unique<EngineImpl>(fs, clock, options);
+  TM_RETURN_IF_ERROR(engine->Start());
+  return engine;
+}
+
+}  // namespace tidemark::engine
