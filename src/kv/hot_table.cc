@@ -46,7 +46,6 @@ HotTable::HotTable() : shards_(std::make_unique<Shard[]>(kShards)) {
     shards_[i].slots = std::make_unique<Slot[]>(kFirstSlots);
     shards_[i].mask = kFirstSlots - 1;
   }
-  slots_ = kShards * kFirstSlots;
 }
 
 HotTable::~HotTable() {
@@ -67,7 +66,6 @@ void HotTable::Grow(Shard& shard) {
     while (grown[to].entry != nullptr) to = (to + 1) & (slots - 1);
     grown[to] = slot;
   }
-  slots_ += slots - (shard.mask + 1);
   shard.slots = std::move(grown);
   shard.mask = slots - 1;
 }

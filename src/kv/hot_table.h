@@ -40,6 +40,8 @@ uint64_t EntryCharge(const Entry& entry);
 class HotTable {
  public:
   static constexpr size_t kShardBits = 10;
+  // Slots that a sweep looks at for each row it was asked for, at the most.
+  static constexpr size_t kSlotsPerRow = 64;
   static constexpr size_t kShards = size_t{1} << kShardBits;
 
   HotTable();
@@ -63,13 +65,12 @@ class HotTable {
   void Erase(uint64_t hash, const Entry* entry);
 
   size_t size() const { return size_; }
-  size_t slots() const { return slots_; }
 
-  // Moves the clock hand over up to `slots` slots; `evict(entry)` says whether to take the entry out of the table, and
-  // frees it if so.
-  template <typename Evict>
-  void Sweep(size_t slots, const Evict& evict);
-  // The same over the whole of one shard.
+  // Moves the clock hand over up to `entries` rows, until enough(). `evict(entry)` says whether to take the entry out
+  // of the table, and frees it if so.
+  template <typename Enough, typename Evict>
+  void Sweep(size_t entries, const Enough& enough, const Evict& evict);
+  // All rows of one shard, without the clock.
   template <typename Evict>
   void SweepShard(size_t shard, const Evict& evict);
 
@@ -89,14 +90,14 @@ class HotTable {
 
   std::unique_ptr<Shard[]> shards_;
   size_t size_ = 0;
-  size_t slots_ = 0;
   size_t hand_shard_ = 0;
   size_t hand_slot_ = 0;
 };
 
-template <typename Evict>
-void HotTable::Sweep(size_t slots, const Evict& evict) {
-  while (slots-- > 0) {
+template <typename Enough, typename Evict>
+void HotTable::Sweep(size_t entries, const Enough& enough, const Evict& evict) {
+  // Empty slots cost little, but the table may be nearly empty.
+  for (size_t slots = entries * kSlotsPerRow; entries > 0 && slots > 0 && !enough(); --slots) {
     Shard& shard = shards_[hand_shard_];
     if (hand_slot_ > shard.mask) {
       hand_shard_ = (hand_shard_ + 1) % kShards;
@@ -104,6 +105,7 @@ void HotTable::Sweep(size_t slots, const Evict& evict) {
       continue;
     }
     Entry* entry = shard.slots[hand_slot_].entry;
+    if (entry != nullptr) --entries;
     if (entry != nullptr && evict(entry)) {
       EraseAt(shard, hand_slot_);
     } else {

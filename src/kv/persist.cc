@@ -10,6 +10,7 @@
 // fails, the frozen order stays and the next call starts again from sync with the same cut: writing it twice changes
 // nothing.
 #include <chrono>
+#include <mutex>
 #include <shared_mutex>
 #include <utility>
 
@@ -21,9 +22,8 @@
 namespace tidemark::kv {
 namespace {
 
-// Rows, or table shards, handled while the lock is held once.
+// Rows handled while the lock is held once.
 constexpr size_t kRowsAtOnce = 256;
-constexpr size_t kSlotsAtOnce = 512;
 
 void WriteMetaRows(RowFile& file, Lsn cut, const std::vector<DbState>& dbs) {
   for (size_t i = 0; i < dbs.size(); ++i) {
@@ -36,7 +36,7 @@ void WriteMetaRows(RowFile& file, Lsn cut, const std::vector<DbState>& dbs) {
 }  // namespace
 
 absl::Status Store::Persist(const std::function<absl::Status(Lsn cut)>& sync_log) {
-  std::lock_guard persisting(persist_mutex_);
+  MutexLock persisting(persist_mutex_);
   return PersistAll(sync_log);
 }
 
@@ -128,13 +128,19 @@ void Store::RetireFrozen() {
     PublishSizes();
   }
   retired.clear();
-  // All these rows can be evicted now. Two rounds of the clock at most: the first clears the second chances.
+  EvictRetired();
+}
+
+// All these rows can be evicted now. Two rounds of the clock at most: the first clears the second chances.
+void Store::EvictRetired() {
   const uint64_t limit = hot_limit_.load(std::memory_order_relaxed);
-  size_t slots = 0;
-  for (bool over = true; over; slots += kSlotsAtOnce) {
+  size_t rows_max = 0;
+  size_t rows = 0;
+  for (bool over = true; over; rows += kRowsAtOnce) {
     std::unique_lock lock(lock_);
-    over = hot_bytes_ > limit && slots < 2 * table_.slots();
-    if (over) EvictSome(kSlotsAtOnce);
+    if (rows == 0) rows_max = 2 * table_.size() + kRowsAtOnce;
+    over = hot_bytes_ > limit && rows < rows_max;
+    if (over) EvictSome(kRowsAtOnce);
   }
 }
 
@@ -169,7 +175,7 @@ void Store::DropDeadRows() {
 }
 
 absl::StatusOr<Lsn> Store::Snapshot(const std::string& folder, const std::function<absl::Status(Lsn cut)>& sync_log) {
-  std::lock_guard persisting(persist_mutex_);
+  MutexLock persisting(persist_mutex_);
   TM_RETURN_IF_ERROR(PersistAll(sync_log));
   TM_RETURN_IF_ERROR(rocks_->Checkpoint(folder));
   TM_ASSIGN_OR_RETURN(const Value row, Rocks::GetFrom(folder, kLsnRowKey));

@@ -5,14 +5,19 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace tidemark::kv {
 namespace {
@@ -33,14 +38,33 @@ absl::Status FromRocks(const rocksdb::Status& status, std::string_view what) {
   return Errorf(CodeOf(status), "store: {}: {}", what, status.ToString());
 }
 
-// Opening names its cases: a file that is gone is damage too, and a lock held means a second server.
+// RocksDB blames the MANIFEST for an SST file that it cannot open, so the files are tried one by one. Empty when all
+// open.
+std::string FindDamagedFile(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() != ".sst") continue;
+    rocksdb::SstFileReader reader{rocksdb::Options()};
+    if (!reader.Open(entry.path()).ok()) return entry.path();
+  }
+  return {};
+}
+
+// Opening has cases of its own: a file that is gone is damage too, and a lock held means a second server.
 absl::Status FromOpen(const rocksdb::Status& status, const std::string& folder) {
-  const std::string text = status.ToString();
+  std::string text = status.ToString();
   if (status.IsIOError() && text.find("lock") != std::string::npos) {
     return Errorf(absl::StatusCode::kFailedPrecondition, "store {} is in use by another process: {}", folder, text);
   }
-  if (status.IsPathNotFound() || text.find("No such file") != std::string::npos) {
+  if (text.find("No such file") != std::string::npos) {
+    // It looks for the name that LevelDB gave such files last, and reports that.
+    if (const size_t at = text.find(".ldb"); at != std::string::npos) text.replace(at, 4, ".sst");
     return Errorf(absl::StatusCode::kDataLoss, "store {}: a file is missing: {}", folder, text);
+  }
+  if (status.IsCorruption()) {
+    if (const std::string file = FindDamagedFile(folder); !file.empty()) {
+      return Errorf(absl::StatusCode::kDataLoss, "store: {} is damaged: {}", file, text);
+    }
   }
   return FromRocks(status, "cannot open " + folder);
 }
@@ -89,25 +113,25 @@ rocksdb::Options DbOptions(uint64_t ingest_bytes) {
 class Rocks::Listener : public rocksdb::EventListener {
  public:
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     error_ = error->ToString();
   }
   void OnErrorRecoveryEnd(const rocksdb::BackgroundErrorRecoveryInfo& info) override {
     if (!info.new_bg_error.ok()) return;
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     error_.clear();
   }
   std::string error() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return error_;
   }
   void Clear() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     error_.clear();
   }
 
  private:
-  std::mutex mutex_;
+  Mutex mutex_;
   std::string error_;
 };
 

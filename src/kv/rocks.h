@@ -3,9 +3,7 @@
 // one RowFile exists at a time.
 #pragma once
 
-#include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <mutex>
 #include <shared_mutex>
 #include <system_error>
 #include <utility>
@@ -129,13 +130,16 @@ void Store::InsertRead(std::string_view row, const Value& value, uint64_t genera
   EvictSome(16);
 }
 
-void Store::EvictSome(size_t slots) {
-  if (hot_bytes_ <= hot_limit_.load(std::memory_order_relaxed)) return;
-  table_.Sweep(slots, [this](Entry* entry) {
-    if (!IsClean(*entry) || entry->referenced.exchange(false, std::memory_order_relaxed)) return false;
-    FreeClean(entry);
-    return true;
-  });
+void Store::EvictSome(size_t rows) {
+  const uint64_t limit = hot_limit_.load(std::memory_order_relaxed);
+  if (hot_bytes_ <= limit) return;
+  table_.Sweep(
+      rows, [&] { return hot_bytes_ <= limit; },
+      [this](Entry* entry) {
+        if (!IsClean(*entry) || entry->referenced.exchange(false, std::memory_order_relaxed)) return false;
+        FreeClean(entry);
+        return true;
+      });
 }
 
 void Store::FreeClean(Entry* entry) {

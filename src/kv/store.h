@@ -20,11 +20,11 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "kv/dirty.h"
@@ -212,7 +212,7 @@ class Store {
   void RemoveDirty(Entry* entry);
   void UndoLast();
   void ForgetUndo();
-  void EvictSome(size_t slots);
+  void EvictSome(size_t rows);
   // The entry is out of the table, or about to be taken out by whoever calls.
   void FreeClean(Entry* entry);
   void PublishSizes();
@@ -225,6 +225,7 @@ class Store {
   void ReleaseBefores();
   void DropDeadRows();
   void RetireFrozen();
+  void EvictRetired();
 
   mutable RwLock lock_;
   HotTable table_;
@@ -259,7 +260,7 @@ class Store {
   std::atomic<uint64_t> persisted_bytes_{0};
   std::atomic<uint64_t> last_persist_micros_{0};
 
-  std::mutex persist_mutex_;
+  Mutex persist_mutex_;
   std::unique_ptr<Rocks> rocks_;
 };
 
