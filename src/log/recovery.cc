@@ -269,6 +269,11 @@ absl::StatusOr<EndOfLog> FindEnd(FileSystem& fs, const std::string& folder, Lsn 
     return Errorf(absl::StatusCode::kDataLoss, "{} holds no segment, yet records up to LSN {} were durable there",
                   folder, known_durable.value);
   }
+  return JudgeEnd(fs, folder, std::move(segments), known_durable);
+}
+
+absl::StatusOr<EndOfLog> JudgeEnd(FileSystem& fs, const std::string& folder, std::vector<FoundSegment> segments,
+                                  Lsn known_durable) {
   return Walk(fs, folder, std::move(segments), known_durable).Run();
 }
 

@@ -42,6 +42,9 @@ struct EndOfLog {
 // Looks for the end; changes nothing. `known_durable`: from the leases file. DATA_LOSS for damage, naming file, byte
 // offset and the way on.
 absl::StatusOr<EndOfLog> FindEnd(FileSystem& fs, const std::string& folder, Lsn known_durable);
+// The same over segments named by the caller, at least one; `folder` is for messages.
+absl::StatusOr<EndOfLog> JudgeEnd(FileSystem& fs, const std::string& folder, std::vector<FoundSegment> segments,
+                                  Lsn known_durable);
 
 struct CutReport {
   // Bytes of records removed, not counting zeros after the last of them, and the first file they were saved to.
