@@ -59,9 +59,8 @@ void PrintRecord(const log::InspectedRecord& record, bool json) {
 }
 
 int Inspect(const InspectArguments& arguments) {
-  const auto summary =
-      log::Inspect(FileSystem::Posix(), arguments.path, {Lsn{arguments.from}, arguments.limit},
-                   [&](const log::InspectedRecord& record) { PrintRecord(record, arguments.json); });
+  const auto summary = log::Inspect(FileSystem::Posix(), arguments.path, {Lsn{arguments.from}, arguments.limit},
+                                    [&](const log::InspectedRecord& record) { PrintRecord(record, arguments.json); });
   if (!summary.ok()) return Fail(summary.status());
   if (!summary->verdict.ok()) return Fail(summary->verdict);
   if (!summary->torn.empty()) {

@@ -125,10 +125,10 @@ absl::StatusOr<InspectSummary> Inspect(FileSystem& fs, const std::string& path, 
   if (position.at < end->end) {
     size_t i = segments.size() - 1;
     while (segments[i].id.base > position.at) --i;
-    summary.verdict = Errorf(absl::StatusCode::kDataLoss,
-                             "the log is damaged at LSN {}: {}, byte offset {}: the chain of whole records breaks there",
-                             position.at.value, segments[i].path,
-                             format::kSegmentHeaderSize + (position.at - segments[i].id.base));
+    summary.verdict =
+        Errorf(absl::StatusCode::kDataLoss,
+               "the log is damaged at LSN {}: {}, byte offset {}: the chain of whole records breaks there",
+               position.at.value, segments[i].path, format::kSegmentHeaderSize + (position.at - segments[i].id.base));
   }
   return summary;
 }
