@@ -1,8 +1,10 @@
 // From a request to a reply: looks the command up, checks what Redis checks before every command (arity, AUTH, MULTI,
-// subscribed mode, pauses, a full disk), runs the handler in a transaction of the right kind, and keeps the statistics.
+// subscribed mode, pauses), runs the handler in a transaction of the right kind, and keeps the statistics.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "commands/client.h"
 #include "commands/command.h"
@@ -21,7 +23,7 @@ enum class Outcome : uint8_t {
 
 class Dispatcher {
  public:
-  explicit Dispatcher(Server& server) : server_(server) {}
+  explicit Dispatcher(Server& server);
 
   // On the client's I/O thread. Appends the reply to `out`, whose protocol is set by the session from client.protocol.
   // After kMaxRehearsals attempts it reads from the disk under the lock rather than fail again.
@@ -29,11 +31,31 @@ class Dispatcher {
   // On a worker thread, after Execute said kCold, while the client does nothing else. True: `out` holds the final
   // reply.
   bool Rehearse(Client& client, Args args, resp::Writer& out);
+  // The connection is gone: forgets what it watched. Before the client is destroyed.
+  void Forget(Client& client);
 
   static constexpr int kMaxRehearsals = 8;
 
  private:
+  // OK when the command may run now; else the error for the client.
+  absl::Status Admit(const Client& client, const CommandSpec* spec, Args args) const;
+  bool MustPause(const Client& client, const CommandSpec& spec) const;
+  Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier);
+  absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier);
+  Outcome RunExec(Client& client, resp::Writer& out, kv::Tier tier);
+  // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`.
+  absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies);
+  void RunQueuedOthers(Client& client, std::vector<std::string>& replies);
+  absl::StatusOr<bool> WatchHolds(Client& client, kv::Txn& txn) const;
+  void EndMulti(Client& client);
+  void CountError(std::string_view error);
+
   Server& server_;
+  const CommandSpec* const exec_;
+  const CommandSpec* const select_;
+  const int64_t databases_;
+  // These run at once within MULTI; every other command is queued.
+  std::vector<const CommandSpec*> never_queued_;
 };
 
 }  // namespace tidemark::commands

@@ -21,6 +21,11 @@ void CommitTxn::Put(std::string_view row, std::string_view value) {
   store_.Put(row, value);
 }
 
+void CommitTxn::PutShared(std::string_view row, const kv::Value& value) {
+  batch_.Put(row, value.view());
+  store_.PutShared(row, value);
+}
+
 void CommitTxn::Delete(std::string_view row) {
   batch_.Delete(row);
   store_.Delete(row);

@@ -37,6 +37,7 @@ class CommitTxn final : public kv::Txn {
     return store_.Scan(begin, end, limit, tier_, visit);
   }
   void Put(std::string_view row, std::string_view value) override;
+  void PutShared(std::string_view row, const kv::Value& value) override;
   void Delete(std::string_view row) override;
   void DeleteRange(std::string_view begin, std::string_view end) override;
   kv::DbState db(DbIndex db) const override { return store_.db(db); }

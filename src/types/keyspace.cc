@@ -67,13 +67,11 @@ void Keyspace::Replace(Key* key, const KeyValue& value) {
     if (value.expire_ms != 0) txn_->Put(ExpiryRow(value.expire_ms, contents, key->name).view(), {});
     txn_->AddKeys(db_, 1, value.expire_ms != 0 ? 1 : 0);
   }
-  std::string encoded;
-  encoded.reserve(value.string.size() + 32);
-  EncodeKeyValue(value, &encoded);
-  txn_->Put(KeyRow(contents, key->name).view(), encoded);
+  // As if found again: the encoded bytes become the row that the views point into. `value` may point into the old row.
+  kv::Value row = EncodeKeyValue(value);
+  txn_->PutShared(KeyRow(contents, key->name).view(), row);
   txn_->Touched(db_, key->name);
-  // As if found again: the encoded bytes become the row that the views point into.
-  key->row = kv::Value(encoded);
+  key->row = std::move(row);
   const absl::StatusOr<KeyValue> decoded = DecodeKeyValue(key->row.view());
   TM_CHECK(decoded.ok(), "{}", Message(decoded.status()));
   key->type = key->stored_type = decoded->type;
@@ -139,10 +137,7 @@ absl::StatusOr<kv::Value> Keyspace::GetMemberRow(const kv::CollectionId& collect
 std::string_view Keyspace::MemberBytes(const kv::Value& row) { return row ? row.view().substr(1) : std::string_view(); }
 
 void Keyspace::PutMember(const kv::CollectionId& collection, std::string_view member, std::string_view value) {
-  std::string encoded;
-  encoded.reserve(value.size() + 1);
-  EncodeMemberValue(value, &encoded);
-  txn_->Put(MemberRow(collection, member).view(), encoded);
+  txn_->PutShared(MemberRow(collection, member).view(), EncodeMemberValue(value));
 }
 
 void Keyspace::DeleteMember(const kv::CollectionId& collection, std::string_view member) {

@@ -1,5 +1,7 @@
 #include "types/rows.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/hash.h"
 
@@ -156,16 +158,20 @@ std::optional<kv::CollectionId> ParseDeadRow(std::string_view row) {
   return kv::CollectionId::Load(row.data() + 1);
 }
 
-void EncodeKeyValue(const KeyValue& value, std::string* out) {
-  out->push_back(static_cast<char>(kRowFormatVersion << 4 | static_cast<uint8_t>(value.type)));
-  out->push_back(static_cast<char>(value.expire_ms != 0 ? kHasExpiry : 0));
-  if (value.expire_ms != 0) AppendLittle<uint64_t>(out, value.expire_ms);
-  if (value.type == Type::kString) {
-    out->append(value.string);
-  } else {
-    value.collection.AppendTo(out);
-    AppendVarint(out, value.count);
+kv::Value EncodeKeyValue(const KeyValue& value) {
+  // Everything but a string's bytes is short; the string is copied once, to where it stays.
+  std::string head;
+  head.push_back(static_cast<char>(kRowFormatVersion << 4 | static_cast<uint8_t>(value.type)));
+  head.push_back(static_cast<char>(value.expire_ms != 0 ? kHasExpiry : 0));
+  if (value.expire_ms != 0) AppendLittle<uint64_t>(&head, value.expire_ms);
+  if (value.type != Type::kString) {
+    value.collection.AppendTo(&head);
+    AppendVarint(&head, value.count);
   }
+  kv::Value encoded = kv::Value::Uninitialized(head.size() + value.string.size());
+  char* const rest = std::copy(head.begin(), head.end(), encoded.mutable_data());
+  std::copy(value.string.begin(), value.string.end(), rest);
+  return encoded;
 }
 
 absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes) {
@@ -195,9 +201,11 @@ absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes) {
   return value;
 }
 
-void EncodeMemberValue(std::string_view value, std::string* out) {
-  out->push_back(static_cast<char>(kRowFormatVersion));
-  out->append(value);
+kv::Value EncodeMemberValue(std::string_view value) {
+  kv::Value encoded = kv::Value::Uninitialized(1 + value.size());
+  *encoded.mutable_data() = static_cast<char>(kRowFormatVersion);
+  std::copy(value.begin(), value.end(), encoded.mutable_data() + 1);
+  return encoded;
 }
 
 absl::StatusOr<std::string_view> DecodeMemberValue(std::string_view bytes) {

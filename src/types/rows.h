@@ -111,12 +111,12 @@ struct KeyValue {
   uint64_t count = 0;
 };
 inline constexpr uint8_t kRowFormatVersion = 1;
-void EncodeKeyValue(const KeyValue& value, std::string* out);
+kv::Value EncodeKeyValue(const KeyValue& value);
 // DATA_LOSS when malformed, FAILED_PRECONDITION for a version from the future.
 absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes);
 
 // Value of a member row of a hash: version byte, then the field's value.
-void EncodeMemberValue(std::string_view value, std::string* out);
+kv::Value EncodeMemberValue(std::string_view value);
 absl::StatusOr<std::string_view> DecodeMemberValue(std::string_view bytes);
 
 struct DeadValue {

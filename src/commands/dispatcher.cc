@@ -1,0 +1,299 @@
+#include "commands/dispatcher.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "commands/client_registry.h"
+#include "commands/command_stats.h"
+#include "commands/slowlog.h"
+#include "commands/watch_table.h"
+
+namespace tidemark::commands {
+namespace {
+
+constexpr uint32_t kRows = kWrite | kReadonly;
+
+uint64_t NowNanos() { return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()); }
+
+bool TouchesRows(const CommandSpec& spec) { return (spec.flags & kRows) != 0 && (spec.flags & kStateful) == 0; }
+
+absl::Status UnknownCommand(Args args) {
+  std::string shown;
+  for (const std::string_view arg : args.subspan(1)) {
+    if (shown.size() >= 128) break;
+    shown += fmt::format("'{}' ", arg.substr(0, 128 - shown.size()));
+  }
+  return InvalidArgument("ERR unknown command '{}', with args beginning with: {}", args[0].substr(0, 128), shown);
+}
+
+bool AllowedWhileSubscribed(const CommandSpec& spec) {
+  static constexpr std::string_view kAllowed[] = {
+      "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset"};
+  return std::find(std::begin(kAllowed), std::end(kAllowed), spec.name) != std::end(kAllowed);
+}
+
+// A status from the engine or the keyspace as a line for the client: those that handlers make are whole already.
+std::string ErrorLine(const absl::Status& status) {
+  const std::string_view text = Message(status);
+  const bool whole =
+      absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+  return whole ? std::string(text) : fmt::format("ERR {}", text);
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(Server& server)
+    : server_(server),
+      exec_(CommandTable::Get().Find("exec")),
+      select_(CommandTable::Get().Find("select")),
+      databases_(server.config.Integer("databases")) {
+  for (const std::string_view name : {"exec", "discard", "multi", "watch", "quit", "reset"}) {
+    if (const CommandSpec* spec = CommandTable::Get().Find(name)) never_queued_.push_back(spec);
+  }
+}
+
+absl::Status Dispatcher::Admit(const Client& client, const CommandSpec* spec, Args args) const {
+  if (spec == nullptr) return UnknownCommand(args);
+  const bool container = !spec->subcommands.empty();
+  if (container && args.size() > 1 && spec->arity < 0 && spec->handler == nullptr) {
+    return InvalidArgument("ERR unknown subcommand '{}'. Try {} HELP.", args[1].substr(0, 128), [&] {
+      std::string name(spec->name);
+      std::transform(name.begin(), name.end(), name.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+      return name;
+    }());
+  }
+  const auto count = static_cast<int>(args.size());
+  if ((spec->arity > 0 && count != spec->arity) || count < -spec->arity || spec->handler == nullptr) {
+    const CommandSpec* parent = CommandTable::Get().Find(args[0]);
+    return WrongArity(FullName(parent == spec ? nullptr : parent, *spec));
+  }
+  if (!client.authenticated && (spec->flags & kNoAuth) == 0) {
+    return absl::InvalidArgumentError("NOAUTH Authentication required.");
+  }
+  if (client.in_multi && (spec->flags & kNoMulti) != 0) {
+    return absl::InvalidArgumentError("ERR Command not allowed inside a transaction");
+  }
+  if (client.protocol == 2 && client.subscriptions() > 0 && !AllowedWhileSubscribed(*spec)) {
+    const CommandSpec* parent = CommandTable::Get().Find(args[0]);
+    return InvalidArgument(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+        "context",
+        FullName(parent == spec ? nullptr : parent, *spec));
+  }
+  return absl::OkStatus();
+}
+
+bool Dispatcher::MustPause(const Client& client, const CommandSpec& spec) const {
+  switch (server_.clients.pause_state()) {
+    case PauseState::kNone:
+      return false;
+    case PauseState::kAll:
+      return true;
+    case PauseState::kWrite:
+      break;
+  }
+  constexpr uint32_t kHeld = kWrite | kMayReplicate;
+  if (&spec != exec_) return (spec.flags & kHeld) != 0;
+  return std::any_of(client.queued.begin(), client.queued.end(),
+                     [](const QueuedCommand& queued) { return (queued.spec->flags & kHeld) != 0; });
+}
+
+void Dispatcher::CountError(std::string_view error) { server_.stats.CountError(error); }
+
+Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int attempt) {
+  const CommandSpec* spec = CommandTable::Get().Resolve(args);
+  if (const absl::Status refused = Admit(client, spec, args); !refused.ok()) {
+    if (client.in_multi) client.abort_exec = true;
+    if (spec != nullptr) server_.stats.CountRejected(*spec);
+    CountError(Message(refused));
+    if (spec == exec_ && client.in_multi) EndMulti(client);
+    out.Error(Message(refused));
+    return Outcome::kReplied;
+  }
+  if (client.in_multi && std::find(never_queued_.begin(), never_queued_.end(), spec) == never_queued_.end()) {
+    client.queued.push_back({spec, {args.begin(), args.end()}});
+    out.Simple("QUEUED");
+    return Outcome::kReplied;
+  }
+  if (MustPause(client, *spec)) return Outcome::kStalled;
+  const kv::Tier tier = attempt < kMaxRehearsals ? kv::Tier::kMemory : kv::Tier::kDisk;
+  return spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier);
+}
+
+Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier) {
+  const uint64_t started = NowNanos();
+  const absl::Status status = RunHandler(client, spec, args, out, tier);
+  if (kv::IsColdRow(status)) return Outcome::kCold;
+  if (engine::IsStalled(status)) return Outcome::kStalled;
+  if (!status.ok()) {
+    const std::string line = ErrorLine(status);
+    CountError(line);
+    out.Error(line);
+  }
+  const uint64_t nanos = NowNanos() - started;
+  server_.stats.CountCall(spec, nanos, status.ok());
+  server_.slowlog.Offer(client, spec, args, nanos / 1000);
+  return Outcome::kReplied;
+}
+
+absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out,
+                                    kv::Tier tier) {
+  Context ctx{.args = args, .out = out, .client = client, .server = server_};
+  const size_t mark = out.size();
+  absl::Status status;
+  if ((spec.flags & kRows) == 0) {
+    status = spec.handler(ctx);
+  } else {
+    const auto body = [&](kv::Txn& txn) {
+      types::Keyspace keyspace(txn, client.db);
+      ctx.keyspace = &keyspace;
+      return spec.handler(ctx);
+    };
+    status = (spec.flags & kWrite) != 0 ? server_.engine.Write(tier, (spec.flags & kDenyOom) != 0, body)
+                                        : server_.engine.Read(tier, body);
+  }
+  if (!status.ok()) out.Truncate(mark);
+  return status;
+}
+
+absl::StatusOr<bool> Dispatcher::WatchHolds(Client& client, kv::Txn& txn) const {
+  if (client.watch_broken.load(std::memory_order_relaxed)) return false;
+  for (const WatchedKey& watched : client.watched) {
+    types::Keyspace keyspace(txn, watched.db);
+    TM_ASSIGN_OR_RETURN(const types::Key key, keyspace.Find(watched.key));
+    if (static_cast<bool>(key) != watched.existed) return false;
+  }
+  return true;
+}
+
+void Dispatcher::EndMulti(Client& client) {
+  client.in_multi = false;
+  client.abort_exec = false;
+  client.queued.clear();
+  server_.watches.RemoveAll(client);
+}
+
+absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies) {
+  DbIndex db = client.db;
+  for (size_t i = 0; i < client.queued.size(); ++i) {
+    const QueuedCommand& queued = client.queued[i];
+    // SELECT runs with the other commands, later; where it leads decides where these go.
+    if (queued.spec == select_) {
+      const absl::StatusOr<int64_t> number = IntegerArg(queued.args[1]);
+      if (number.ok() && *number >= 0 && *number < databases_) db.value = static_cast<uint16_t>(*number);
+    }
+    if (!TouchesRows(*queued.spec)) continue;
+    const std::vector<std::string_view> args(queued.args.begin(), queued.args.end());
+    resp::Writer out;
+    out.SetProtocol(client.protocol);
+    types::Keyspace keyspace(txn, db);
+    Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
+    const size_t mark = server_.engine.MarkTransaction(txn);
+    const uint64_t started = NowNanos();
+    const absl::Status status = queued.spec->handler(ctx);
+    if (kv::IsColdRow(status)) return status;
+    if (!status.ok()) {
+      server_.engine.RollBackTo(txn, mark);
+      out.Truncate(0);
+      out.Error(ErrorLine(status));
+    }
+    server_.stats.CountCall(*queued.spec, NowNanos() - started, status.ok());
+    replies[i] = std::move(out.buffer());
+  }
+  return absl::OkStatus();
+}
+
+void Dispatcher::RunQueuedOthers(Client& client, std::vector<std::string>& replies) {
+  // A handler may end the transaction's state of the client (RESET), so the queue is taken out first.
+  const std::vector<QueuedCommand> queue = client.queued;
+  for (size_t i = 0; i < queue.size(); ++i) {
+    if (TouchesRows(*queue[i].spec)) continue;
+    const std::vector<std::string_view> args(queue[i].args.begin(), queue[i].args.end());
+    resp::Writer out;
+    out.SetProtocol(client.protocol);
+    Run(client, *queue[i].spec, args, out, kv::Tier::kDisk);
+    replies[i] = std::move(out.buffer());
+  }
+}
+
+Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
+  if (!client.in_multi) {
+    out.Error("ERR EXEC without MULTI");
+    return Outcome::kReplied;
+  }
+  if (client.abort_exec) {
+    EndMulti(client);
+    CountError("EXECABORT");
+    out.Error("EXECABORT Transaction discarded because of previous errors.");
+    return Outcome::kReplied;
+  }
+  uint32_t flags = 0;
+  for (const QueuedCommand& queued : client.queued) flags |= TouchesRows(*queued.spec) ? queued.spec->flags : 0;
+  const uint64_t started = NowNanos();
+  std::vector<std::string> replies(client.queued.size());
+  bool holds = true;
+  const auto body = [&](kv::Txn& txn) -> absl::Status {
+    TM_ASSIGN_OR_RETURN(holds, WatchHolds(client, txn));
+    return holds ? RunQueuedRows(client, txn, replies) : absl::OkStatus();
+  };
+  const absl::Status status = (flags & kWrite) != 0 ? server_.engine.Write(tier, (flags & kDenyOom) != 0, body)
+                                                    : server_.engine.Read(tier, body);
+  if (kv::IsColdRow(status)) return Outcome::kCold;
+  if (engine::IsStalled(status)) return Outcome::kStalled;
+  if (!status.ok()) {
+    out.Error(fmt::format("EXECABORT Transaction discarded because of: {}", ErrorLine(status)));
+  } else if (!holds) {
+    out.NullArray();
+  } else {
+    // Effects outside the keyspace come after the commit, so that a transaction that is run again has them once.
+    RunQueuedOthers(client, replies);
+    out.Array(replies.size());
+    for (const std::string& reply : replies) out.Raw(reply);
+  }
+  EndMulti(client);
+  server_.stats.CountCall(*exec_, NowNanos() - started, status.ok());
+  return Outcome::kReplied;
+}
+
+bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
+  const CommandSpec* spec = CommandTable::Get().Resolve(args);
+  const uint64_t started = NowNanos();
+  const size_t mark = out.size();
+  const absl::Status status = server_.engine.Rehearse([&](kv::Txn& txn) -> absl::Status {
+    if (spec == exec_) {
+      std::vector<std::string> replies(client.queued.size());
+      TM_RETURN_IF_ERROR(WatchHolds(client, txn).status());
+      return RunQueuedRows(client, txn, replies);
+    }
+    types::Keyspace keyspace(txn, client.db);
+    if ((spec->flags & kStateful) != 0) {
+      for (const int position : FindKeys(*spec, args)) TM_RETURN_IF_ERROR(keyspace.Find(args[position]).status());
+      return absl::OkStatus();
+    }
+    Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
+    return spec->handler(ctx);
+  });
+  // A reply made on the way is final for reads that one look at the disk can answer: one key, or a range whose scan
+  // sees one moment. Several keys are read again together, so that the client sees them as of one moment.
+  const bool one_place = spec->keys.first == spec->keys.last && spec->find_keys == nullptr;
+  const bool is_final = (spec->flags & kReadonly) != 0 && (spec->flags & kStateful) == 0 && spec != exec_ &&
+                        (one_place || (spec->flags & kRange) != 0);
+  if (!is_final) {
+    out.Truncate(mark);
+    return false;
+  }
+  if (!status.ok()) {
+    out.Truncate(mark);
+    out.Error(ErrorLine(status));
+  }
+  const uint64_t nanos = NowNanos() - started;
+  server_.stats.CountCall(*spec, nanos, status.ok());
+  server_.slowlog.Offer(client, *spec, args, nanos / 1000);
+  return true;
+}
+
+void Dispatcher::Forget(Client& client) { server_.watches.RemoveAll(client); }
+
+}  // namespace tidemark::commands
