@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "env/faulty_file.h"
 #include "log/inspect.h"
 #include "log/log_impl.h"
@@ -188,6 +190,28 @@ TEST_F(RecoveryTest, AFullDiskRefusesAndHealsByItself) {
   Append("again");
   EXPECT_FALSE(log_->stats().disk_full);
   ASSERT_TRUE(log_->SyncTo(log_->appended()).ok());
+}
+
+TEST_F(RecoveryTest, TheThreadsFindRoomAgainByThemselves) {
+  std::promise<void> full;
+  std::promise<void> room;
+  options_.background_threads = true;
+  options_.on_notice = [&](std::string_view text) {
+    if (text.find("no room for the next log segment") != std::string_view::npos) full.set_value();
+    if (text.find("there is room again") != std::string_view::npos) room.set_value();
+  };
+  fs_.SetCapacity(2500);
+  ASSERT_TRUE(TryOpen().ok());
+  full.get_future().wait();
+  EXPECT_TRUE(log_->stats().disk_full);
+  while (log_->Reserve(60).ok()) log_->Append(Timestamp{++timestamp_}, std::string(60, 'x'));
+  EXPECT_TRUE(absl::IsResourceExhausted(log_->Reserve(60)));
+  fs_.SetCapacity(FaultyFileSystem::kUnlimited);
+  room.get_future().wait();
+  Append("again");
+  EXPECT_TRUE(log_->SyncTo(log_->appended()).ok());
+  EXPECT_FALSE(log_->stats().disk_full);
+  log_.reset();
 }
 
 TEST_F(RecoveryTest, AFailedSyncStopsTheProcessAndIsNotTriedAgain) {
