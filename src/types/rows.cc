@@ -225,8 +225,9 @@ absl::StatusOr<DeadValue> DecodeDeadValue(std::string_view bytes) {
   TM_RETURN_IF_ERROR(CheckVersion(static_cast<uint8_t>(bytes[0]) >> 4));
   DeadValue value{static_cast<Type>(static_cast<uint8_t>(bytes[0]) & 0x0f), 0};
   bytes.remove_prefix(1);
-  if (!ConsumeVarint(&bytes, &value.count))
-    return Errorf(absl::StatusCode::kDataLoss, "value of a dead row is cut short");
+  if (!ConsumeVarint(&bytes, &value.count) || !bytes.empty()) {
+    return Errorf(absl::StatusCode::kDataLoss, "value of a dead row is malformed");
+  }
   return value;
 }
 
