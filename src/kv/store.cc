@@ -104,6 +104,7 @@ absl::StatusOr<Value> Store::Get(std::string_view row, Tier tier) {
   CountRead(false);
   absl::StatusOr<Value> read = rocks_->Get(row, tier);
   if (!read.ok()) return read;
+  if (test_read_listener_) test_read_listener_();
   std::unique_lock lock(lock_, std::defer_lock);
   if (tier == Tier::kDisk) {
     // The caller will look for it with Tier::kMemory next: it must be there.

@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
@@ -107,7 +108,6 @@ class Store {
     explicit Writer(Store& store);
     ~Writer();
     void Put(std::string_view row, std::string_view value);
-    void PutShared(std::string_view row, Value value);
     void Delete(std::string_view row);
     void DeleteRange(std::string_view begin, std::string_view end);
     void SetDb(DbIndex db, const DbState& state);
@@ -158,6 +158,9 @@ class Store {
     std::string background_error;
   };
   Stats stats();
+
+  // Called by Get between reading RocksDB and entering the row in the hot table.
+  void TEST_SetReadListener(std::function<void()> listener) { test_read_listener_ = std::move(listener); }
 
  private:
   friend class LiveOverlay;
@@ -261,6 +264,7 @@ class Store {
   std::atomic<uint64_t> persisted_bytes_{0};
   std::atomic<uint64_t> last_persist_micros_{0};
 
+  std::function<void()> test_read_listener_;
   Mutex persist_mutex_;
   std::unique_ptr<Rocks> rocks_;
 };

@@ -234,6 +234,34 @@ TEST_F(StoreTest, CleanRowsAreEvictedAndDirtyOnesNever) {
   EXPECT_LE(store_->stats().hot_bytes, options_.hot_bytes + 10'000);
 }
 
+TEST_F(StoreTest, ARowReadBeforeItChangedDoesNotEnterTheHotTableAfterwards) {
+  Open();
+  PutRow(*store_, "changed", "old", 10);
+  PutRow(*store_, "swept", "old", 20);
+  Persist();
+  Crash();
+  // While the read is under way the row is changed, persisted and evicted again.
+  store_->TEST_SetReadListener([this] {
+    PutRow(*store_, "changed", "new", 30);
+    store_->SetCacheSizes(0, 0);
+    Persist();
+    EXPECT_EQ(store_->stats().hot_rows, 0u);
+    store_->SetCacheSizes(options_.hot_bytes, options_.block_cache_bytes);
+  });
+  EXPECT_EQ(GetRow(*store_, "changed"), "old");
+  store_->TEST_SetReadListener([this] {
+    auto writer = store_->Write();
+    writer.DeleteRange("s", "t");
+    writer.SetApplied(Lsn{40});
+  });
+  EXPECT_EQ(GetRow(*store_, "swept"), "old");
+  store_->TEST_SetReadListener(nullptr);
+  EXPECT_EQ(GetRow(*store_, "changed"), "new");
+  EXPECT_EQ(GetRow(*store_, "swept"), "(none)");
+  Persist();
+  EXPECT_EQ(GetRow(*store_, "swept"), "(none)");
+}
+
 TEST_F(StoreTest, AsksToBePersistedAndThenToBeWaitedFor) {
   options_.dirty_bytes = 100'000;
   Open();
