@@ -146,7 +146,7 @@ constexpr CommandSpec kKeyCommands[] = {
 std::span<const CommandSpec> KeyCommands() {
   static const auto* const all = [] {
     auto* joined = new std::vector<CommandSpec>(std::begin(kKeyCommands), std::end(kKeyCommands));
-    for (const auto family : {DatabaseCommands(), ObjectCommands(), ExpireCommands()}) {
+    for (const auto family : {DatabaseCommands(), ObjectCommands(), ExpireCommands(), DumpCommands()}) {
       joined->insert(joined->end(), family.begin(), family.end());
     }
     return joined;

@@ -10,5 +10,6 @@ namespace tidemark::commands {
 std::span<const CommandSpec> DatabaseCommands();  // database_commands.cc: COPY, MOVE, FLUSHALL, what spans databases
 std::span<const CommandSpec> ObjectCommands();    // object_commands.cc
 std::span<const CommandSpec> ExpireCommands();    // expire_commands.cc
+std::span<const CommandSpec> DumpCommands();      // dump_commands.cc
 
 }  // namespace tidemark::commands
