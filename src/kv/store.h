@@ -108,6 +108,7 @@ class Store {
     explicit Writer(Store& store);
     ~Writer();
     void Put(std::string_view row, std::string_view value);
+    void PutShared(std::string_view row, Value value);
     void Delete(std::string_view row);
     void DeleteRange(std::string_view begin, std::string_view end);
     void SetDb(DbIndex db, const DbState& state);

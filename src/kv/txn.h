@@ -53,6 +53,8 @@ class Txn {
 
   // Changes; only in a transaction made for writing. Reads that follow see them.
   virtual void Put(std::string_view row, std::string_view value) = 0;
+  // As Put, with a value that the caller made and shares: spares the copy where values are kept as they are.
+  virtual void PutShared(std::string_view row, const Value& value) { Put(row, value.view()); }
   virtual void Delete(std::string_view row) = 0;
   // Only for ranges to which nobody can write any more (dead collections).
   virtual void DeleteRange(std::string_view begin, std::string_view end) = 0;

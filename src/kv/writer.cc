@@ -16,6 +16,7 @@ Store::Writer::~Writer() {
 }
 
 void Store::Writer::Put(std::string_view row, std::string_view value) { Set(row, Value(value)); }
+void Store::Writer::PutShared(std::string_view row, Value value) { Set(row, std::move(value)); }
 void Store::Writer::Delete(std::string_view row) { Set(row, Value()); }
 
 void Store::Writer::Set(std::string_view row, Value value) {
