@@ -45,6 +45,9 @@ struct Server {
   std::string executable;  // path
   uint64_t start_ms = 0;   // wall clock
   uint16_t tcp_port = 0;
+
+  // A snapshot asked for by SAVE or BGSAVE is under way.
+  std::atomic<bool> saving{false};
 };
 
 }  // namespace tidemark::commands

@@ -1,0 +1,189 @@
+// Snapshots, the role in replication, and the end of the server.
+#include "commands/server.h"
+#include "commands/server_families.h"
+
+namespace tidemark::commands {
+namespace {
+
+absl::Status AlreadySaving() { return InvalidArgument("ERR Background save already in progress"); }
+
+absl::Status Bgsave(Context& ctx) {
+  if (ctx.args.size() > 2 || (ctx.args.size() == 2 && !EqualsIgnoreCase(ctx.args[1], "SCHEDULE"))) {
+    return SyntaxError();
+  }
+  Server& server = ctx.server;
+  if (server.engine.stats().snapshot_running || server.saving.exchange(true)) return AlreadySaving();
+  server.host.RunInBackground([&server] {
+    // Whether it worked stands in Engine::stats() and in the server's log.
+    server.engine.Snapshot().status().IgnoreError();
+    server.saving = false;
+  });
+  ctx.out.Simple("Background saving started");
+  return absl::OkStatus();
+}
+
+// Holds up the clients of this I/O thread until the snapshot stands: that is what SAVE is for.
+absl::Status Save(Context& ctx) {
+  if (ctx.server.engine.stats().snapshot_running || ctx.server.saving.exchange(true)) return AlreadySaving();
+  const absl::Status saved = ctx.server.engine.Snapshot().status();
+  ctx.server.saving = false;
+  if (!saved.ok()) return InvalidArgument("ERR {}", Message(saved));
+  ctx.out.Ok();
+  return absl::OkStatus();
+}
+
+absl::Status Bgrewriteaof(Context&) {
+  return InvalidArgument("ERR Tidemark has no append only file to rewrite: its log is purged by itself");
+}
+
+absl::Status Lastsave(Context& ctx) {
+  const uint64_t seconds = ctx.server.engine.stats().last_snapshot_seconds;
+  ctx.out.Integer(static_cast<int64_t>(seconds == 0 ? ctx.server.start_ms / 1000 : seconds));
+  return absl::OkStatus();
+}
+
+absl::Status Role(Context& ctx) {
+  ctx.out.Array(3);
+  ctx.out.Bulk("master");
+  ctx.out.Integer(static_cast<int64_t>(ctx.server.engine.log().appended().value));
+  ctx.out.Array(0);
+  return absl::OkStatus();
+}
+
+absl::Status Replicaof(Context& ctx) {
+  if (EqualsIgnoreCase(ctx.args[1], "NO") && EqualsIgnoreCase(ctx.args[2], "ONE")) {
+    ctx.out.Ok();
+    return absl::OkStatus();
+  }
+  const auto port = IntegerArg(ctx.args[2]);
+  if (!port.ok() || *port < 0 || *port > 65535) return InvalidArgument("ERR Invalid master port");
+  return InvalidArgument("ERR this version of Tidemark cannot be a replica yet");
+}
+
+absl::Status Slaveof(Context& ctx) { return Replicaof(ctx); }
+
+absl::Status Shutdown(Context& ctx) {
+  bool save = false;
+  bool nosave = false;
+  bool force = false;
+  bool abort = false;
+  for (const std::string_view word : ctx.args.subspan(1)) {
+    if (EqualsIgnoreCase(word, "SAVE")) {
+      save = true;
+    } else if (EqualsIgnoreCase(word, "NOSAVE")) {
+      nosave = true;
+    } else if (EqualsIgnoreCase(word, "FORCE")) {
+      force = true;
+    } else if (EqualsIgnoreCase(word, "ABORT")) {
+      abort = true;
+    } else if (!EqualsIgnoreCase(word, "NOW")) {
+      return SyntaxError();
+    }
+  }
+  if ((save && nosave) || (abort && ctx.args.size() > 2)) return SyntaxError();
+  if (abort) return InvalidArgument("ERR No shutdown in progress.");
+  // No reply, as in Redis: the end of the connection tells.
+  ctx.server.host.Shutdown(force);
+  return absl::OkStatus();
+}
+
+// There are no replicas to wait for.
+absl::Status Wait(Context& ctx) {
+  TM_RETURN_IF_ERROR(IntegerArg(ctx.args[1]).status());
+  const auto timeout = IntegerArg(ctx.args[2]);
+  if (!timeout.ok()) return InvalidArgument("ERR timeout is not an integer or out of range");
+  if (*timeout < 0) return InvalidArgument("ERR timeout is negative");
+  ctx.out.Integer(0);
+  return absl::OkStatus();
+}
+
+constexpr CommandSpec kCommands[] = {
+    {.name = "bgrewriteaof",
+     .arity = 1,
+     .flags = kAdmin | kNoScript | kNoAsyncLoading,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Needs not be called: the log is cut by itself.",
+     .complexity = "O(1)",
+     .syntax = "",
+     .handler = Bgrewriteaof},
+    {.name = "bgsave",
+     .arity = -1,
+     .flags = kAdmin | kNoScript | kNoAsyncLoading,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Makes a snapshot in the background.",
+     .complexity = "O(1)",
+     .syntax = "[SCHEDULE]",
+     .handler = Bgsave},
+    {.name = "lastsave",
+     .arity = 1,
+     .flags = kLoading | kStale | kFast,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Tells when the last snapshot was made.",
+     .complexity = "O(1)",
+     .syntax = "",
+     .handler = Lastsave},
+    {.name = "replicaof",
+     .arity = 3,
+     .flags = kAdmin | kNoScript | kStale | kNoAsyncLoading,
+     .group = "server",
+     .since = "5.0.0",
+     .summary = "Makes the server a replica, or a primary again.",
+     .complexity = "O(1)",
+     .syntax = "<host port | NO ONE>",
+     .handler = Replicaof},
+    {.name = "role",
+     .arity = 1,
+     .flags = kNoScript | kLoading | kStale | kFast,
+     .group = "server",
+     .since = "2.8.12",
+     .summary = "Tells the role of the server in replication.",
+     .complexity = "O(1)",
+     .syntax = "",
+     .handler = Role},
+    {.name = "save",
+     .arity = 1,
+     .flags = kAdmin | kNoScript | kNoAsyncLoading | kNoMulti,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Makes a snapshot and waits for it.",
+     .complexity = "O(N) with N the total number of keys in all databases",
+     .syntax = "",
+     .handler = Save},
+    {.name = "shutdown",
+     .arity = -1,
+     .flags = kAdmin | kNoScript | kLoading | kStale | kNoMulti | kAllowBusy,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Stops the server in order.",
+     .complexity =
+         "O(N) when saving, with N the total number of keys in all databases when saving data, otherwise O(1)",
+     .syntax = "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+     .handler = Shutdown},
+    {.name = "slaveof",
+     .arity = 3,
+     .flags = kAdmin | kNoScript | kStale | kNoAsyncLoading,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Older name of REPLICAOF.",
+     .complexity = "O(1)",
+     .syntax = "<host port | NO ONE>",
+     .handler = Slaveof},
+    {.name = "wait",
+     .arity = 3,
+     .flags = kNoScript,
+     .group = "generic",
+     .since = "3.0.0",
+     .summary = "Waits until replicas have what this connection wrote.",
+     .complexity = "O(1)",
+     .syntax = "numreplicas timeout",
+     .handler = Wait},
+};
+
+}  // namespace
+
+std::span<const CommandSpec> PersistenceFamily() { return kCommands; }
+
+}  // namespace tidemark::commands
