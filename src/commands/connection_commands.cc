@@ -3,6 +3,7 @@
 #include "commands/command.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
+#include "commands/watch_table.h"
 
 namespace tidemark::commands {
 namespace {
@@ -148,6 +149,7 @@ absl::Status Reset(Context& ctx) {
   client.in_multi = false;
   client.abort_exec = false;
   client.queued.clear();
+  ctx.server.watches.RemoveAll(client);
   ctx.server.pubsub.Remove(client);
   TM_RETURN_IF_ERROR(ctx.server.clients.SetName(client, ""));
   client.db = DbIndex{0};
