@@ -296,9 +296,8 @@ constexpr CommandSpec kSubcommands[] = {
      .since = "2.4.0",
      .summary = "Ends the connections that fit all given filters.",
      .complexity = "O(N) with N the number of client connections",
-     .syntax = "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
-               "[ADDR ip:port] | [LADDR ip:port] | [SKIPME yes/no]> [<[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE "
-               "| REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | [LADDR ip:port] | [SKIPME yes/no]> ...]>",
+     .syntax = "<ip:port | [ID client-id] [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] [USER username] "
+               "[ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]>",
      .handler = ClientKill},
     {.name = "list",
      .arity = -2,
