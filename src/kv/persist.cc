@@ -54,7 +54,7 @@ bool Store::Freeze() {
   frozen_.epoch = epoch_++;
   frozen_.cut = applied();
   frozen_.dbs = dbs_;
-  std::swap(frozen_.order, dirty_);
+  frozen_.order.swap(dirty_);
   std::swap(frozen_.dead, dead_);
   frozen_.bytes = std::exchange(dirty_bytes_, 0);
   PublishSizes();
@@ -85,12 +85,12 @@ absl::Status Store::WriteFrozen(uint64_t* bytes) {
   // The keys need no lock: a frozen entry stays where it is.
   std::vector<std::pair<std::string_view, Value>> rows;
   rows.reserve(kRowsAtOnce);
-  auto next = frozen_.order.begin();
-  while (next != frozen_.order.end() && file->status().ok()) {
+  DirtyOrder::Cursor next(frozen_.order);
+  while (next.Valid() && file->status().ok()) {
     {
       std::shared_lock lock(lock_);
-      for (; next != frozen_.order.end() && rows.size() < kRowsAtOnce; ++next) {
-        const Entry* entry = *next;
+      for (; next.Valid() && rows.size() < kRowsAtOnce; next.Next()) {
+        const Entry* entry = next.entry();
         rows.emplace_back(entry->key(), entry->has_before ? entry->before : entry->value);
       }
     }
@@ -121,7 +121,7 @@ void Store::RetireFrozen() {
     persisted_epoch_ = frozen_.epoch;
     ++generation_;
     persisted_.store(frozen_.cut.value, std::memory_order_release);
-    std::swap(retired, frozen_.order);
+    retired.swap(frozen_.order);
     frozen_.dead.clear();
     frozen_.bytes = 0;
     frozen_.active = false;

@@ -14,31 +14,29 @@ namespace tidemark::kv {
 class LiveOverlay {
  public:
   LiveOverlay(const Store& store, std::string_view begin, std::string_view end)
-      : end_(end),
-        dirty_(store.dirty_.lower_bound(begin)),
-        dirty_end_(store.dirty_.end()),
-        frozen_(store.frozen_.order.lower_bound(begin)),
-        frozen_end_(store.frozen_.order.end()) {
+      : end_(end), dirty_(store.dirty_, begin), frozen_(store.frozen_.order, begin) {
     Find();
   }
   bool Valid() const { return entry_ != nullptr; }
   std::string_view row() const { return entry_->key(); }
   const Value& value() const { return entry_->value; }
   void Next() {
-    if (dirty_ != dirty_end_ && *dirty_ == entry_) ++dirty_;
-    if (frozen_ != frozen_end_ && *frozen_ == entry_) ++frozen_;
+    const Entry* last = entry_;
+    if (dirty_.Valid() && dirty_.entry() == last) dirty_.Next();
+    if (frozen_.Valid() && frozen_.entry() == last) frozen_.Next();
     Find();
   }
 
  private:
   void Find() {
-    entry_ = dirty_ != dirty_end_ ? *dirty_ : nullptr;
-    if (frozen_ != frozen_end_ && (entry_ == nullptr || (*frozen_)->key() < entry_->key())) entry_ = *frozen_;
+    entry_ = dirty_.Valid() ? dirty_.entry() : nullptr;
+    if (frozen_.Valid() && (entry_ == nullptr || frozen_.entry()->key() < entry_->key())) entry_ = frozen_.entry();
     if (entry_ != nullptr && entry_->key() >= end_) entry_ = nullptr;
   }
 
   std::string_view end_;
-  DirtyOrder::const_iterator dirty_, dirty_end_, frozen_, frozen_end_;
+  DirtyOrder::Cursor dirty_;
+  DirtyOrder::Cursor frozen_;
   const Entry* entry_ = nullptr;
 };
 

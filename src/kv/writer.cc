@@ -1,11 +1,23 @@
 // Changing rows: everything here runs with the store's lock held exclusively.
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/hash.h"
 #include "kv/store.h"
 
 namespace tidemark::kv {
+namespace {
+
+std::vector<Entry*> RowsIn(const DirtyOrder& order, std::string_view begin, std::string_view end) {
+  std::vector<Entry*> rows;
+  for (DirtyOrder::Cursor at(order, begin); at.Valid() && at.entry()->key() < end; at.Next()) {
+    rows.push_back(at.entry());
+  }
+  return rows;
+}
+
+}  // namespace
 
 Store::Writer::Writer(Store& store) : View(store, /*exclusive=*/true) { store_.lock_.lock(); }
 
@@ -45,22 +57,18 @@ void Store::Writer::DeleteRange(std::string_view begin, std::string_view end) {
   TM_CHECK(!begin.empty() && begin[0] != '\0', "a range of row keys that meets the store's own");
   if (begin >= end) return;
   Store& store = store_;
-  for (auto it = store.dirty_.lower_bound(begin); it != store.dirty_.end() && (*it)->key() < end;) {
-    Entry* entry = *it;
-    if (store.frozen_.order.contains(entry->key())) {
+  for (Entry* entry : RowsIn(store.dirty_, begin, end)) {
+    if (store.frozen_.order.Contains(entry->key())) {
       Value absent;
       store.Replace(entry, &absent);
       store.undo_.push_back({UndoStep::Kind::kValue, entry, std::move(absent)});
-      ++it;
     } else {
-      it = store.dirty_.erase(it);
+      store.dirty_.Erase(entry);
       store.RemoveDirty(entry);
       store.undo_.push_back({UndoStep::Kind::kRemoved, entry, Value()});
     }
   }
-  auto& frozen = store.frozen_.order;
-  for (auto it = frozen.lower_bound(begin); it != frozen.end() && (*it)->key() < end; ++it) {
-    Entry* entry = *it;
+  for (Entry* entry : RowsIn(store.frozen_.order, begin, end)) {
     if (entry->epoch != store.frozen_.epoch || !entry->value) continue;
     store.KeepForFrozen(entry);
     Value absent;
@@ -95,7 +103,7 @@ void Store::Writer::SetApplied(Lsn applied) {
 void Store::MakeDirty(Entry* entry) {
   if (!IsClean(*entry)) KeepForFrozen(entry);
   entry->epoch = epoch_;
-  dirty_.insert(entry);
+  dirty_.Insert(entry);
   dirty_bytes_ += EntryCharge(*entry) + ValueCharge(entry->value);
 }
 
@@ -112,7 +120,7 @@ Entry* Store::CreateDirty(uint64_t hash, std::string_view row, Value value) {
   EvictSome(4);
   Entry* entry = Entry::New(row, std::move(value), epoch_);
   table_.Insert(hash, entry);
-  dirty_.insert(entry);
+  dirty_.Insert(entry);
   const uint64_t charge = EntryCharge(*entry) + ValueCharge(entry->value);
   hot_bytes_ += charge;
   dirty_bytes_ += charge;
@@ -143,13 +151,13 @@ void Store::UndoLast() {
       Replace(step.entry, &step.former);
       break;
     case UndoStep::Kind::kCreated:
-      dirty_.erase(step.entry);
+      dirty_.Erase(step.entry);
       RemoveDirty(step.entry);
       Entry::Free(step.entry);
       break;
     case UndoStep::Kind::kRemoved: {
       table_.Insert(Hash64(step.entry->key()), step.entry);
-      dirty_.insert(step.entry);
+      dirty_.Insert(step.entry);
       const uint64_t charge = EntryCharge(*step.entry) + ValueCharge(step.entry->value);
       hot_bytes_ += charge;
       dirty_bytes_ += charge;

@@ -1,4 +1,4 @@
-#include "kv/dirty.h"
+#include "kv/dead_ranges.h"
 
 #include <algorithm>
 

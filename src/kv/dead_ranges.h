@@ -1,36 +1,15 @@
-// What has changed since the last cut, in key order: dirty rows (DirtyOrder) and ranges that were deleted (DeadRanges).
-// Covered by the store's lock.
+// The ranges of rows that were deleted since the last cut. Covered by the store's lock.
 #pragma once
 
 #include <absl/container/btree_map.h>
-#include <absl/container/btree_set.h>
-#include <absl/types/compare.h>
 
-#include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "kv/hot_table.h"
-
 namespace tidemark::kv {
-
-struct EntryOrder {
-  using is_transparent = void;
-  static std::string_view Key(const Entry* entry) { return entry->key(); }
-  static std::string_view Key(std::string_view key) { return key; }
-
-  template <typename A, typename B>
-  absl::weak_ordering operator()(const A& a, const B& b) const {
-    const int order = Key(a).compare(Key(b));
-    return order < 0 ? absl::weak_ordering::less
-                     : (order > 0 ? absl::weak_ordering::greater : absl::weak_ordering::equivalent);
-  }
-};
-
-// Rows by key. Holds each row at most once; the entries belong to the hot table.
-using DirtyOrder = absl::btree_set<Entry*, EntryOrder>;
 
 // A set of keys as disjoint ranges [begin, end).
 class DeadRanges {
