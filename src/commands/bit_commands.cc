@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "commands/spec.h"
 #include "commands/string_handlers.h"
 #include "resp/numbers.h"
 
@@ -244,41 +245,30 @@ absl::Status BitOp(Context& ctx) {
 constexpr CommandSpec Spec(std::string_view name, int arity, uint32_t flags, KeyPositions keys,
                            std::string_view key_flags, std::string_view since, Handler handler, std::string_view syntax,
                            std::string_view complexity, std::string_view summary) {
-  return {.name = name,
-          .arity = arity,
-          .flags = flags,
-          .keys = keys,
-          .group = "bitmap",
-          .since = since,
-          .summary = summary,
-          .complexity = complexity,
-          .syntax = syntax,
-          .handler = handler,
-          .key_flags = key_flags};
+  return MakeSpec("bitmap", name, arity, flags, keys, key_flags, since, handler, syntax, complexity, summary);
 }
 
-constexpr KeyPositions kOneKey = {1, 1, 1};
-
 constexpr std::array kBitCommands = {
-    Spec("setbit", 4, kWrite | kDenyOom, kOneKey, "RW access update", "2.2.0", SetBit, "key offset value",
+    Spec("setbit", 4, kWrite | kDenyOom, kFirstKey, "RW access update", "2.2.0", SetBit, "key offset value",
          "O(N), N being the length of the value", "Sets or clears one bit of a value and returns what it was."),
-    Spec("getbit", 3, kReadonly | kFast, kOneKey, "RO access", "2.2.0", GetBit, "key offset", "O(1)",
+    Spec("getbit", 3, kReadonly | kFast, kFirstKey, "RO access", "2.2.0", GetBit, "key offset", "O(1)",
          "Returns one bit of a value."),
-    Spec("bitcount", -2, kReadonly, kOneKey, "RO access", "2.6.0", BitCount, "key [start end [BYTE | BIT]]",
+    Spec("bitcount", -2, kReadonly, kFirstKey, "RO access", "2.6.0", BitCount, "key [start end [BYTE | BIT]]",
          "O(N), N being the number of bytes in the range", "Counts the bits that are set in a value or in part of it."),
-    Spec("bitpos", -3, kReadonly, kOneKey, "RO access", "2.8.7", BitPos, "key bit [start [end [BYTE | BIT]]]",
+    Spec("bitpos", -3, kReadonly, kFirstKey, "RO access", "2.8.7", BitPos, "key bit [start [end [BYTE | BIT]]]",
          "O(N), N being the number of bytes in the range",
          "Finds the first bit that is set, or clear, in a value or in part of it."),
     Spec("bitop", -4, kWrite | kDenyOom, {2, -1, 1}, "OW update", "2.6.0", BitOp,
          "<AND | OR | XOR | NOT> destkey key [key ...]", "O(N), N being the length of the longest value",
          "Combines values bit by bit and stores the result in a key."),
-    Spec("bitfield", -2, kWrite | kDenyOom, kOneKey, "RW access update variable_flags", "3.2.0", Bitfield,
-         "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding "
-         "offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY "
-         "encoding offset increment> ...]]",
-         "O(N), N being the length of the value, and O(1) for each operation",
-         "Reads, sets and counts in integers of any width that stand at any bit of a value."),
-    Spec("bitfield_ro", -2, kReadonly | kFast, kOneKey, "RO access", "6.0.0", BitfieldRo,
+    Spec(
+        "bitfield", -2, kWrite | kDenyOom, kFirstKey, "RW access update variable_flags", "3.2.0", Bitfield,
+        "key [<GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding "
+        "offset increment>> [<GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY "
+        "encoding offset increment>> ...]]",
+        "O(N), N being the length of the value, and O(1) for each operation",
+        "Reads, sets and counts in integers of any width that stand at any bit of a value."),
+    Spec("bitfield_ro", -2, kReadonly | kFast, kFirstKey, "RO access", "6.0.0", BitfieldRo,
          "key [GET encoding offset [GET encoding offset ...]]", "O(1) for each operation",
          "BITFIELD for reading only."),
 };

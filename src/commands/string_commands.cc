@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 
+#include "commands/spec.h"
 #include "commands/string_handlers.h"
 
 namespace tidemark::commands {
@@ -234,74 +235,63 @@ absl::Status Msetnx(Context& ctx) {
 
 // ---- The table ----
 
-constexpr KeyPositions kOneKey = {1, 1, 1};
-constexpr KeyPositions kAllKeys = {1, -1, 1};
 constexpr KeyPositions kPairs = {1, -1, 2};
 
 constexpr CommandSpec Spec(std::string_view name, int arity, uint32_t flags, KeyPositions keys,
                            std::string_view key_flags, std::string_view since, Handler handler, std::string_view syntax,
                            std::string_view complexity, std::string_view summary) {
-  return {.name = name,
-          .arity = arity,
-          .flags = flags,
-          .keys = keys,
-          .group = "string",
-          .since = since,
-          .summary = summary,
-          .complexity = complexity,
-          .syntax = syntax,
-          .handler = handler,
-          .key_flags = key_flags};
+  return MakeSpec("string", name, arity, flags, keys, key_flags, since, handler, syntax, complexity, summary);
 }
 
 constexpr std::array kStringCommands = {
-    Spec("get", 2, kReadonly | kFast, kOneKey, "RO access", "1.0.0", Get, "key", "O(1)", "Returns the value of a key."),
-    Spec("set", -3, kWrite | kDenyOom, kOneKey, "RW access update variable_flags", "1.0.0", Set,
+    Spec("get", 2, kReadonly | kFast, kFirstKey, "RO access", "1.0.0", Get, "key", "O(1)",
+         "Returns the value of a key."),
+    Spec("set", -3, kWrite | kDenyOom, kFirstKey, "RW access update variable_flags", "1.0.0", Set,
          "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT "
          "unix-time-milliseconds | KEEPTTL]",
          "O(1)", "Gives a key a value, whatever it held, on conditions and for a time if wanted."),
-    Spec("setnx", 3, kWrite | kDenyOom | kFast, kOneKey, "OW insert", "1.0.0", Setnx, "key value", "O(1)",
+    Spec("setnx", 3, kWrite | kDenyOom | kFast, kFirstKey, "OW insert", "1.0.0", Setnx, "key value", "O(1)",
          "Gives a key a value if the key does not exist."),
-    Spec("setex", 4, kWrite | kDenyOom, kOneKey, "OW update", "2.0.0", Setex, "key seconds value", "O(1)",
+    Spec("setex", 4, kWrite | kDenyOom, kFirstKey, "OW update", "2.0.0", Setex, "key seconds value", "O(1)",
          "Gives a key a value that expires after so many seconds."),
-    Spec("psetex", 4, kWrite | kDenyOom, kOneKey, "OW update", "2.6.0", Psetex, "key milliseconds value", "O(1)",
+    Spec("psetex", 4, kWrite | kDenyOom, kFirstKey, "OW update", "2.6.0", Psetex, "key milliseconds value", "O(1)",
          "Gives a key a value that expires after so many milliseconds."),
-    Spec("getset", 3, kWrite | kDenyOom | kFast, kOneKey, "RW access update", "1.0.0", Getset, "key value", "O(1)",
+    Spec("getset", 3, kWrite | kDenyOom | kFast, kFirstKey, "RW access update", "1.0.0", Getset, "key value", "O(1)",
          "Gives a key a value and returns the one before."),
-    Spec("getdel", 2, kWrite | kFast, kOneKey, "RW access delete", "6.2.0", Getdel, "key", "O(1)",
+    Spec("getdel", 2, kWrite | kFast, kFirstKey, "RW access delete", "6.2.0", Getdel, "key", "O(1)",
          "Returns the value of a key and removes the key."),
-    Spec("getex", -2, kWrite | kFast, kOneKey, "RW access update", "6.2.0", Getex,
+    Spec("getex", -2, kWrite | kFast, kFirstKey, "RW access update", "6.2.0", Getex,
          "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]", "O(1)",
          "Returns the value of a key and changes when the key expires."),
-    Spec("mget", -2, kReadonly | kFast | kRange, kAllKeys, "RO access", "1.0.0", Mget, "key [key ...]",
+    Spec("mget", -2, kReadonly | kFast | kRange, kEveryKey, "RO access", "1.0.0", Mget, "key [key ...]",
          "O(N), N being the number of keys", "Returns the values of several keys; nil where there is no string."),
     Spec("mset", -3, kWrite | kDenyOom, kPairs, "OW update", "1.0.1", Mset, "key value [key value ...]",
          "O(N), N being the number of keys", "Gives several keys their values, all at once."),
     Spec("msetnx", -3, kWrite | kDenyOom, kPairs, "OW insert", "1.0.1", Msetnx, "key value [key value ...]",
          "O(N), N being the number of keys", "Gives several keys their values if none of them exists."),
-    Spec("incr", 2, kWrite | kDenyOom | kFast, kOneKey, "RW access update", "1.0.0", Incr, "key", "O(1)",
+    Spec("incr", 2, kWrite | kDenyOom | kFast, kFirstKey, "RW access update", "1.0.0", Incr, "key", "O(1)",
          "Adds one to the integer that a key holds; no key counts as 0."),
-    Spec("decr", 2, kWrite | kDenyOom | kFast, kOneKey, "RW access update", "1.0.0", Decr, "key", "O(1)",
+    Spec("decr", 2, kWrite | kDenyOom | kFast, kFirstKey, "RW access update", "1.0.0", Decr, "key", "O(1)",
          "Takes one from the integer that a key holds; no key counts as 0."),
-    Spec("incrby", 3, kWrite | kDenyOom | kFast, kOneKey, "RW access update", "1.0.0", IncrBy, "key increment", "O(1)",
-         "Adds an integer to the one that a key holds."),
-    Spec("decrby", 3, kWrite | kDenyOom | kFast, kOneKey, "RW access update", "1.0.0", DecrBy, "key decrement", "O(1)",
-         "Takes an integer from the one that a key holds."),
-    Spec("incrbyfloat", 3, kWrite | kDenyOom | kFast, kOneKey, "RW access update", "2.6.0", IncrByFloat,
+    Spec("incrby", 3, kWrite | kDenyOom | kFast, kFirstKey, "RW access update", "1.0.0", IncrBy, "key increment",
+         "O(1)", "Adds an integer to the one that a key holds."),
+    Spec("decrby", 3, kWrite | kDenyOom | kFast, kFirstKey, "RW access update", "1.0.0", DecrBy, "key decrement",
+         "O(1)", "Takes an integer from the one that a key holds."),
+    Spec("incrbyfloat", 3, kWrite | kDenyOom | kFast, kFirstKey, "RW access update", "2.6.0", IncrByFloat,
          "key increment", "O(1)", "Adds a decimal number to the one that a key holds."),
-    Spec("append", 3, kWrite | kDenyOom | kFast, kOneKey, "RW insert", "2.0.0", Append, "key value",
+    Spec("append", 3, kWrite | kDenyOom | kFast, kFirstKey, "RW insert", "2.0.0", Append, "key value",
          "O(N), N being the length of the value afterwards",
          "Adds bytes at the end of a value, making the key if needed."),
-    Spec("setrange", 4, kWrite | kDenyOom, kOneKey, "RW update", "2.2.0", SetRange, "key offset value",
+    Spec("setrange", 4, kWrite | kDenyOom, kFirstKey, "RW update", "2.2.0", SetRange, "key offset value",
          "O(N), N being the length of the value afterwards",
          "Writes over part of a value from an offset on, filling a gap with zero bytes."),
-    Spec("getrange", 4, kReadonly, kOneKey, "RO access", "2.4.0", GetRange, "key start end",
+    Spec("getrange", 4, kReadonly, kFirstKey, "RO access", "2.4.0", GetRange, "key start end",
          "O(N), N being the number of bytes returned", "Returns part of a value, by first and last byte."),
-    Spec("substr", 4, kReadonly, kOneKey, "RO access", "1.0.0", GetRange, "key start end",
+    Spec("substr", 4, kReadonly, kFirstKey, "RO access", "1.0.0", GetRange, "key start end",
          "O(N), N being the number of bytes returned", "GETRANGE under its first name."),
-    Spec("strlen", 2, kReadonly | kFast, kOneKey, "RO", "2.2.0", Strlen, "key", "O(1)",
+    Spec("strlen", 2, kReadonly | kFast, kFirstKey, "RO", "2.2.0", Strlen, "key", "O(1)",
          "Returns the length of a value in bytes."),
-    Spec("lcs", -3, kReadonly | kRange, {1, 2, 1}, "RO access", "7.0.0", Lcs,
+    Spec("lcs", -3, kReadonly | kRange, kTwoKeys, "RO access", "7.0.0", Lcs,
          "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
          "O(N*M), N and M being the lengths of the two values",
          "Finds the longest common subsequence of two values, its length or where it matches."),

@@ -75,7 +75,8 @@ Argument Joined(std::vector<Argument> parts) {
   block.type = Type::kBlock;
   const bool plain = std::all_of(parts.begin() + 1, parts.end(),
                                  [](const Argument& part) { return !part.optional && part.token.empty(); });
-  if (plain && parts.front().type != Type::kPureToken) block.token = std::exchange(parts.front().token, "");
+  const bool leads = !parts.front().optional && parts.front().type != Type::kPureToken;
+  if (plain && leads) block.token = std::exchange(parts.front().token, "");
   for (const Argument& part : parts) {
     if (!part.optional) block.name += (block.name.empty() ? "" : "_") + part.name;
   }
