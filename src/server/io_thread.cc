@@ -1,0 +1,182 @@
+#include "server/io_thread.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <chrono>
+#include <utility>
+
+#include "base/check.h"
+#include "env/clock.h"
+#include "server/session.h"
+
+namespace tidemark::server {
+namespace {
+
+constexpr std::chrono::milliseconds kTick(500);
+constexpr std::chrono::milliseconds kParkRetry(5);
+
+}  // namespace
+
+IoThread::IoThread(int number, engine::Engine& engine, const Settings& settings, commands::ClientRegistry& clients)
+    : number_(number), engine_(engine), settings_(settings), clients_(clients) {}
+
+IoThread::~IoThread() = default;
+
+void IoThread::Run() {
+  // Number 0 is the main thread, whose name is the process's.
+  if (number_ != 0) pthread_setname_np(pthread_self(), fmt::format("tm-io-{}", number_).c_str());
+  ScheduleTick();
+  while (!stopping_) {
+    StartTurn();
+    io_.run_one();
+    while (commands_left_ > 0 && bytes_read_ < kBytesPerTurn && !stopping_ && io_.poll_one() > 0) {
+    }
+    EndTurn();
+    if (bytes_read_ + bytes_sent_ > 0) clients_.CountTraffic(bytes_read_, bytes_sent_);
+  }
+}
+
+void IoThread::Stop() {
+  Post([this] { stopping_ = true; });
+}
+
+void IoThread::Post(std::function<void()> job) {
+  bool first;
+  {
+    const MutexLock lock(mutex_);
+    first = posted_.empty();
+    posted_.push_back(std::move(job));
+  }
+  if (first) asio::post(io_, [this] { RunPosted(); });
+}
+
+void IoThread::RunPosted() {
+  std::vector<std::function<void()>> jobs;
+  {
+    const MutexLock lock(mutex_);
+    jobs.swap(posted_);
+  }
+  for (std::function<void()>& job : jobs) job();
+}
+
+// The waiter stores has_waiters_ and then reads durable(); the sync thread stores durable() and then reads
+// has_waiters_. With a full fence between the two on either side, at least one of them sees the other.
+void IoThread::DurableAdvanced() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!has_waiters_.load(std::memory_order_relaxed)) return;
+  if (wake_posted_.exchange(true)) return;
+  Post([this] {
+    wake_posted_.store(false);
+    ReleaseWaiters();
+  });
+}
+
+void IoThread::ReleaseWaiters() {
+  const Lsn durable = engine_.log().durable();
+  size_t kept = 0;
+  for (std::shared_ptr<Session>& session : waiting_) {
+    if (session->ReleaseReplies(durable)) waiting_[kept++] = std::move(session);
+  }
+  waiting_.resize(kept);
+  has_waiters_.store(kept > 0, std::memory_order_relaxed);
+}
+
+uint64_t IoThread::now_ms() {
+  if (now_ms_ == 0) now_ms_ = Clock::System().WallMicros() / 1000;
+  return now_ms_;
+}
+
+void IoThread::StartTurn() {
+  now_ms_ = 0;
+  commands_left_ = kCommandsPerTurn;
+  bytes_read_ = 0;
+  bytes_sent_ = 0;
+}
+
+void IoThread::EndTurn() {
+  if (turn_.empty()) return;
+  // A command of this turn may have seen what another thread appended: that too must be out of this process's memory.
+  const Lsn end = engine_.last_end();
+  if (engine_.log().written() < end) engine_.EndTurn();
+  if (settings_.sync_always.load(std::memory_order_relaxed) && engine_.log().durable() < end) {
+    engine_.log().RequestSync(end);
+    SendTurn(end);
+  } else {
+    SendTurn(Lsn{});
+  }
+}
+
+void IoThread::SendTurn(Lsn needed) {
+  const size_t waiting_before = waiting_.size();
+  // Sending may make a session go on with input it had kept, which belongs to the next turn.
+  std::vector<std::shared_ptr<Session>> sessions;
+  sessions.swap(turn_);
+  for (const std::shared_ptr<Session>& session : sessions) session->FinishTurn(needed);
+  if (turn_.empty()) {
+    sessions.clear();
+    turn_.swap(sessions);
+  }
+  if (waiting_.size() > waiting_before) {
+    has_waiters_.store(true, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (engine_.log().durable() >= needed) ReleaseWaiters();
+  }
+}
+
+void IoThread::Park(std::shared_ptr<Session> session) {
+  parked_.push_back(std::move(session));
+  if (parked_.size() > 1) return;
+  park_timer_.expires_after(kParkRetry);
+  park_timer_.async_wait([this](const asio::error_code& error) {
+    if (!error) RetryParked();
+  });
+}
+
+void IoThread::RetryParked() {
+  std::vector<std::shared_ptr<Session>> sessions;
+  sessions.swap(parked_);
+  for (const std::shared_ptr<Session>& session : sessions) session->Retry();
+}
+
+void IoThread::Register(std::shared_ptr<Session> session) {
+  session->set_place(sessions_.size());
+  sessions_.push_back(std::move(session));
+  session_count_.store(sessions_.size(), std::memory_order_relaxed);
+}
+
+void IoThread::Unregister(const std::shared_ptr<Session>& session) {
+  const size_t place = session->place();
+  TM_CHECK(place < sessions_.size() && sessions_[place] == session, "session {} is not at {}", session->id, place);
+  sessions_[place] = std::move(sessions_.back());
+  sessions_[place]->set_place(place);
+  sessions_.pop_back();
+  session_count_.store(sessions_.size(), std::memory_order_relaxed);
+}
+
+void IoThread::CloseSessions() {
+  const std::vector<std::shared_ptr<Session>> sessions = sessions_;
+  const Lsn durable = engine_.log().durable();
+  for (const std::shared_ptr<Session>& session : sessions) {
+    session->ForgetWorker();
+    session->FinishTurn(Lsn{});
+    session->ReleaseReplies(durable);
+    session->Close();
+  }
+  turn_.clear();
+  waiting_.clear();
+  parked_.clear();
+}
+
+void IoThread::ScheduleTick() {
+  tick_.expires_after(kTick);
+  tick_.async_wait([this](const asio::error_code& error) {
+    if (error) return;
+    const std::vector<std::shared_ptr<Session>> sessions = sessions_;
+    for (const std::shared_ptr<Session>& session : sessions) session->Tick();
+    ScheduleTick();
+  });
+}
+
+}  // namespace tidemark::server

@@ -1,0 +1,111 @@
+// One thread of the event loop and its turns. A turn reads every socket that is ready, parses and executes what came,
+// then hands all of it to the log in one write, and only then lets the replies leave. So commands of all connections
+// commit as one group, at the cost of one system call.
+//
+//   wait ─▶ read, execute │ read, execute │ … (bounded) ─▶ Engine::EndTurn ─▶ send │ send │ … ─▶ wait
+//
+// Under `appendfsync always` replies stay in their sessions until the log's durable listener wakes the thread.
+#pragma once
+
+#include <algorithm>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "commands/client_registry.h"
+#include "engine/engine.h"
+#include "server/settings.h"
+
+namespace tidemark::server {
+
+class Session;
+
+// Methods without another note are for the thread itself.
+class IoThread {
+ public:
+  IoThread(int number, engine::Engine& engine, const Settings& settings, commands::ClientRegistry& clients);
+  ~IoThread();
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+
+  // Turns until Stop. The caller's thread becomes this I/O thread.
+  void Run();
+  // Ends Run after the turn under way. Any thread.
+  void Stop();
+  // Runs `job` in a turn of this thread, after those posted before it; many posts wake the thread once. Any thread.
+  void Post(std::function<void()> job);
+  // The log is durable further than before: lets held replies go. Any thread; cheap when nobody waits.
+  void DurableAdvanced();
+
+  asio::io_context& io() { return io_; }
+  int number() const { return number_; }
+  // Wall clock in milliseconds, read at most once a turn.
+  uint64_t now_ms();
+  // Connections of this thread. Any thread.
+  size_t sessions() const { return session_count_.load(std::memory_order_relaxed); }
+
+  // The session has output to send at the end of the turn.
+  void AddToTurn(std::shared_ptr<Session> session) { turn_.push_back(std::move(session)); }
+  // The session has output held until the log is durable.
+  void AddWaiter(std::shared_ptr<Session> session) { waiting_.push_back(std::move(session)); }
+  // The session waits for the store to catch up or for a pause to end: tried again every few milliseconds.
+  void Park(std::shared_ptr<Session> session);
+  // Work accounted to the turn, which ends when it has had its share.
+  void CountCommands(size_t commands) { commands_left_ -= std::min(commands, commands_left_); }
+  void CountRead(size_t bytes) { bytes_read_ += bytes; }
+  void CountSent(size_t bytes) { bytes_sent_ += bytes; }
+
+  void Register(std::shared_ptr<Session> session);
+  void Unregister(const std::shared_ptr<Session>& session);
+  // After Run has returned: sends what may leave and closes every session of this thread.
+  void CloseSessions();
+
+ private:
+  static constexpr size_t kCommandsPerTurn = 10000;
+  static constexpr size_t kBytesPerTurn = 1 << 20;
+
+  void StartTurn();
+  void EndTurn();
+  void SendTurn(Lsn needed);
+  void ReleaseWaiters();
+  void RunPosted();
+  void RetryParked();
+  void ScheduleTick();
+
+  const int number_;
+  engine::Engine& engine_;
+  const Settings& settings_;
+  commands::ClientRegistry& clients_;
+  // One thread runs it, which lets Asio spare itself the waking of others.
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  asio::steady_timer tick_{io_};
+  asio::steady_timer park_timer_{io_};
+  bool stopping_ = false;
+  // 0: not read in this turn.
+  uint64_t now_ms_ = 0;
+  size_t commands_left_ = 0;
+  size_t bytes_read_ = 0;
+  size_t bytes_sent_ = 0;
+
+  std::vector<std::shared_ptr<Session>> turn_;
+  std::vector<std::shared_ptr<Session>> waiting_;
+  std::vector<std::shared_ptr<Session>> parked_;
+  std::vector<std::shared_ptr<Session>> sessions_;
+  std::atomic<size_t> session_count_{0};
+
+  // True while waiting_ is not empty; see DurableAdvanced.
+  std::atomic<bool> has_waiters_{false};
+  std::atomic<bool> wake_posted_{false};
+
+  Mutex mutex_;
+  std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tidemark::server

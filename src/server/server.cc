@@ -1,0 +1,267 @@
+#include "server/server.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <asio/signal_set.hpp>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+#include <utility>
+
+#include "base/check.h"
+#include "base/version.h"
+#include "env/clock.h"
+#include "env/file.h"
+#include "server/logging.h"
+#include "server/memory_budget.h"
+
+namespace tidemark::server {
+namespace {
+
+constexpr int kWorkers = 16;
+
+std::string NewRunId() {
+  unsigned char bytes[20];
+  TM_CHECK(::getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
+  std::string id;
+  for (const unsigned char byte : bytes) id += fmt::format("{:02x}", byte);
+  return id;
+}
+
+log::Durability DurabilityOf(const std::string& appendfsync) {
+  if (appendfsync == "always") return log::Durability::kAlways;
+  return appendfsync == "no" ? log::Durability::kNo : log::Durability::kEverySecond;
+}
+
+MemoryBudget BudgetOf(const config::Config& config) {
+  const auto bytes = [&](std::string_view name) { return static_cast<uint64_t>(config.Integer(name)); };
+  return DivideMemory(bytes("maxmemory"), bytes("block-cache-size"), bytes("store-dirty-size"), MachineMemory());
+}
+
+void SetLimit(OutputLimit& limit, const config::OutputLimit& value) {
+  limit.hard = value.hard_bytes;
+  limit.soft = value.soft_bytes;
+  limit.soft_seconds = static_cast<uint64_t>(value.soft_seconds);
+}
+
+extern "C" void ExitAtOnce(int /*signal*/) { ::_exit(1); }
+
+}  // namespace
+
+config::Files ConfigFiles() {
+  return {.read = [](const std::string& path) -> absl::StatusOr<std::string> {
+            if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+            return ReadWholeFile(FileSystem::Posix(), path);
+          },
+          .replace =
+              [](const std::string& path, std::string_view bytes) {
+                const std::filesystem::path where(path);
+                return ReplaceWholeFile(FileSystem::Posix(), where.parent_path(), where.filename(), bytes);
+              }};
+}
+
+Server::Server(config::Config& config) : config_(config) {}
+Server::~Server() = default;
+
+absl::Status Server::Start() {
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+  TM_RETURN_IF_ERROR(StartLogging(config_.Text("loglevel"), config_.Text("logfile")));
+  spdlog::info("Tidemark {} starting, pid {}, data in {}", Version(), ::getpid(), config_.Text("dir"));
+  TM_RETURN_IF_ERROR(OpenEngine());
+  MakeServices();
+  FollowConfig();
+  const absl::Status listening = Listen();
+  if (!listening.ok()) {
+    const absl::Status closed = engine_->Close();
+    return listening;
+  }
+  CatchSignals();
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenEngine() {
+  const auto bytes = [&](std::string_view name) { return static_cast<uint64_t>(config_.Integer(name)); };
+  const MemoryBudget budget = BudgetOf(config_);
+  engine::EngineOptions options;
+  options.folder = std::filesystem::absolute(config_.Text("dir")).lexically_normal();
+  options.log.segment_size = bytes("log-segment-size");
+  options.log.retain_size = bytes("log-retain-size");
+  options.log.purge_interval = std::chrono::milliseconds(config_.Integer("log-purge-interval-ms"));
+  options.log.durability = DurabilityOf(config_.Text("appendfsync"));
+  options.store.databases = static_cast<uint16_t>(config_.Integer("databases"));
+  options.store.hot_bytes = budget.hot;
+  options.store.block_cache_bytes = budget.block_cache;
+  options.store.dirty_bytes = budget.dirty;
+  options.log_apply_max = bytes("log-apply-max");
+  options.disk_low_water = bytes("disk-low-water");
+  options.report = [](const std::string& line) { spdlog::info("{}", line); };
+  TM_ASSIGN_OR_RETURN(engine_, engine::Engine::Open(FileSystem::Posix(), Clock::System(), options));
+  return absl::OkStatus();
+}
+
+void Server::MakeServices() {
+  engine_->SetChangeListener(&watches_);
+  workers_ = std::make_unique<WorkerPool>(kWorkers);
+  std::error_code ignored;
+  commands_.reset(new commands::Server{
+      .engine = *engine_,
+      .config = config_,
+      .clients = clients_,
+      .pubsub = pubsub_,
+      .watches = watches_,
+      .slowlog = slowlog_,
+      .latency = latency_,
+      .stats = stats_,
+      .host = *this,
+      .run_id = NewRunId(),
+      .executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string(),
+      .start_ms = Clock::System().WallMicros() / 1000,
+      .tcp_port = static_cast<uint16_t>(config_.Integer("port")),
+  });
+  dispatcher_ = std::make_unique<commands::Dispatcher>(*commands_);
+  services_.reset(new SessionServices{*dispatcher_, *workers_, settings_, clients_, pubsub_, watches_});
+  for (int i = 0; i < config_.Integer("io-threads"); ++i) {
+    threads_.push_back(std::make_unique<IoThread>(i, *engine_, settings_, clients_));
+  }
+  engine_->log().SetDurableListener([this](Lsn /*durable*/) {
+    for (const std::unique_ptr<IoThread>& thread : threads_) thread->DurableAdvanced();
+  });
+}
+
+absl::Status Server::Listen() {
+  const auto wanted = static_cast<uint64_t>(config_.Integer("maxclients"));
+  const uint64_t allowed = RaiseFileLimit(wanted);
+  if (allowed < wanted) {
+    spdlog::warn("The system's limit of open files allows {} clients, not {} (maxclients)", allowed, wanted);
+    settings_.max_clients = allowed;
+  }
+  listener_ = std::make_unique<Listener>(threads_, *services_);
+  if (config_.Integer("port") == 0) return absl::OkStatus();
+  std::istringstream words(config_.Text("bind"));
+  const std::vector<std::string> addresses{std::istream_iterator<std::string>(words), {}};
+  return listener_->Listen(addresses, commands_->tcp_port, static_cast<int>(config_.Integer("tcp-backlog")));
+}
+
+// Applies now and whenever one of `names` is set.
+void Server::Follow(std::initializer_list<std::string_view> names, std::function<void()> apply) {
+  apply();
+  for (const std::string_view name : names) {
+    config_.OnChange(name, [apply] {
+      apply();
+      return absl::OkStatus();
+    });
+  }
+}
+
+void Server::FollowConfig() {
+  FollowLimits();
+  Follow({"loglevel"}, [this] { SetLogLevel(config_.Text("loglevel")); });
+  Follow({"appendfsync"}, [this] {
+    const log::Durability durability = DurabilityOf(config_.Text("appendfsync"));
+    settings_.sync_always = durability == log::Durability::kAlways;
+    engine_->log().SetDurability(durability);
+  });
+  Follow({"log-retain-size", "log-purge-interval-ms"}, [this] {
+    engine_->log().SetRetention(static_cast<uint64_t>(config_.Integer("log-retain-size")),
+                                std::chrono::milliseconds(config_.Integer("log-purge-interval-ms")));
+  });
+  Follow({"maxmemory"}, [this] {
+    const MemoryBudget budget = BudgetOf(config_);
+    engine_->store().SetCacheSizes(budget.hot, budget.block_cache);
+  });
+  Follow({"disk-low-water"},
+         [this] { engine_->SetDiskLowWater(static_cast<uint64_t>(config_.Integer("disk-low-water"))); });
+  Follow({"slowlog-log-slower-than", "slowlog-max-len"}, [this] {
+    slowlog_.SetThreshold(config_.Integer("slowlog-log-slower-than"));
+    slowlog_.SetMaxLength(static_cast<size_t>(config_.Integer("slowlog-max-len")));
+  });
+  Follow({"latency-monitor-threshold"},
+         [this] { latency_.SetThreshold(static_cast<uint64_t>(config_.Integer("latency-monitor-threshold"))); });
+}
+
+void Server::FollowLimits() {
+  const auto number = [this](std::string_view name, std::atomic<uint64_t>& setting) {
+    Follow({name}, [this, name, &setting] { setting = static_cast<uint64_t>(config_.Integer(name)); });
+  };
+  number("timeout", settings_.idle_seconds);
+  number("tcp-keepalive", settings_.keepalive_seconds);
+  number("proto-max-bulk-len", settings_.max_bulk_bytes);
+  number("client-query-buffer-limit", settings_.max_input_bytes);
+  Follow({"maxclients"},
+         [this] { settings_.max_clients = RaiseFileLimit(static_cast<uint64_t>(config_.Integer("maxclients"))); });
+  Follow({"protected-mode"}, [this] { settings_.protected_mode = config_.Bool("protected-mode"); });
+  Follow({"requirepass"}, [this] { settings_.has_password = !config_.Text("requirepass").empty(); });
+  Follow({"client-output-buffer-limit"}, [this] {
+    SetLimit(settings_.normal, config_.Limit(config::ClientClass::kNormal));
+    SetLimit(settings_.pubsub, config_.Limit(config::ClientClass::kPubsub));
+  });
+}
+
+// The first signal stops in order; while that is under way, a second one ends the process at once: what is acknowledged
+// is as safe then as after any crash.
+void Server::CatchSignals() {
+  signals_ = std::make_unique<asio::signal_set>(threads_.front()->io(), SIGTERM, SIGINT);
+  signals_->async_wait([this](const asio::error_code& error, int signal) {
+    if (error) return;
+    spdlog::info("Received {}, stopping", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    asio::error_code ignored;
+    signals_->clear(ignored);
+    ::signal(SIGTERM, ExitAtOnce);
+    ::signal(SIGINT, ExitAtOnce);
+    Shutdown(false);
+  });
+}
+
+void Server::Report() const {
+  const engine::Engine::Stats stats = engine_->stats();
+  if (stats.recovery.torn_bytes > 0) {
+    spdlog::warn("The log ended in {} torn bytes at LSN {}: cut, and saved as {}", stats.recovery.torn_bytes,
+                 stats.recovery.torn_at.value, stats.recovery.saved_to);
+  }
+  spdlog::info("Recovered in {} ms: {} records replayed, log ends at LSN {}", stats.recovery_micros / 1000,
+               stats.recovered_records, stats.recovery.end.value);
+  for (const std::string& address : listener_->addresses()) {
+    spdlog::info("Ready to accept connections on {}", address);
+  }
+}
+
+absl::Status Server::Run() {
+  Report();
+  std::vector<std::thread> running;
+  for (size_t i = 1; i < threads_.size(); ++i) {
+    running.emplace_back([&thread = *threads_[i]] { thread.Run(); });
+  }
+  threads_.front()->Run();
+  for (std::thread& thread : running) thread.join();
+  return Stop();
+}
+
+absl::Status Server::Stop() {
+  workers_->Stop();
+  const absl::Status synced = engine_->log().SyncTo(engine_->last_end());
+  if (!synced.ok()) spdlog::warn("The log can't be synced: {}", Message(synced));
+  for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseSessions();
+  const absl::Status closed = engine_->Close();
+  if (closed.ok()) {
+    spdlog::info("Everything is on disk, bye");
+  } else {
+    spdlog::warn("The store could not be written out: {}. The log has everything; the next start replays it",
+                 Message(closed));
+  }
+  return closed;
+}
+
+void Server::Shutdown(bool /*force*/) {
+  if (stopping_.exchange(true)) return;
+  threads_.front()->Post([this] { listener_->Close(); });
+  for (const std::unique_ptr<IoThread>& thread : threads_) thread->Stop();
+}
+
+void Server::RunInBackground(std::function<void()> job) { workers_->Run(std::move(job)); }
+
+}  // namespace tidemark::server

@@ -1,0 +1,85 @@
+// The composition root: makes every part, starts them in order, and stops them in the reverse order. No logic of its
+// own.
+//
+// Start: folder and engine (recovery) ─▶ services of commands/ ─▶ I/O threads ─▶ listeners.
+// Stop (SIGTERM, SIGINT, SHUTDOWN): listeners ─▶ I/O threads finish their turn ─▶ workers ─▶ log synced, last replies
+// sent ─▶ engine persisted, so that the next start has nothing to replay.
+#pragma once
+
+#include <asio/signal_set.hpp>
+#include <atomic>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/status.h"
+#include "commands/client_registry.h"
+#include "commands/command_stats.h"
+#include "commands/dispatcher.h"
+#include "commands/latency.h"
+#include "commands/pubsub.h"
+#include "commands/server.h"
+#include "commands/slowlog.h"
+#include "commands/watch_table.h"
+#include "config/config.h"
+#include "engine/engine.h"
+#include "server/io_thread.h"
+#include "server/listener.h"
+#include "server/session.h"
+#include "server/settings.h"
+#include "server/worker_pool.h"
+
+namespace tidemark::server {
+
+class Server final : public commands::Host {
+ public:
+  // `config` is loaded and outlives the server.
+  explicit Server(config::Config& config);
+  ~Server() override;
+
+  // Recovers the data and listens. On an error nothing serves, and the status is the line for the operator.
+  absl::Status Start();
+  // Serves on the calling thread and those it starts, until Shutdown or a signal. OK when everything is on disk.
+  absl::Status Run();
+
+  void Shutdown(bool force) override;
+  void RunInBackground(std::function<void()> job) override;
+
+ private:
+  absl::Status OpenEngine();
+  void MakeServices();
+  absl::Status Listen();
+  void FollowConfig();
+  void FollowLimits();
+  void Follow(std::initializer_list<std::string_view> names, std::function<void()> apply);
+  void CatchSignals();
+  void Report() const;
+  absl::Status Stop();
+
+  config::Config& config_;
+  Settings settings_;
+  commands::ClientRegistry clients_;
+  commands::Pubsub pubsub_;
+  commands::WatchTable watches_;
+  commands::Slowlog slowlog_;
+  commands::LatencyMonitor latency_;
+  commands::CommandStats stats_;
+  std::atomic<bool> stopping_{false};
+
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<commands::Server> commands_;
+  std::unique_ptr<commands::Dispatcher> dispatcher_;
+  std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<SessionServices> services_;
+  std::vector<std::unique_ptr<IoThread>> threads_;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<asio::signal_set> signals_;
+};
+
+// Files of the configuration as they stand on this machine's disk; "-" is standard input.
+config::Files ConfigFiles();
+
+}  // namespace tidemark::server

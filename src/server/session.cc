@@ -1,0 +1,344 @@
+#include "server/session.h"
+
+#include <algorithm>
+#include <asio/buffer.hpp>
+#include <utility>
+
+namespace tidemark::server {
+namespace {
+
+// A connection without traffic for this long gives back what its buffers have grown.
+constexpr uint64_t kShrinkAfterMs = 2000;
+
+}  // namespace
+
+Session::Session(Socket socket, IoThread& thread, SessionServices& services)
+    : socket_(std::move(socket)), thread_(thread), services_(services) {
+  services_.connections.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Session::Start() {
+  created_ms = thread_.now_ms();
+  last_interaction_ms = created_ms;
+  thread_.Register(shared_from_this());
+  services_.clients.Add(*this);
+  Read();
+}
+
+// Reading, not waiting for readability: Asio's reactor then takes the bytes itself when the socket becomes ready, and
+// rearms without a system call once a read has emptied the socket. A wait would cost an epoll_ctl each time.
+void Session::Read() {
+  if (reading_ || closed_ || busy_ || parked_ || end_of_input_ || close_when_sent_) return;
+  if (paused_ && input_.size() >= kPauseInput) return;
+  input_.MakeRoom(parser_.BytesWanted());
+  reading_ = true;
+  socket_.async_read_some(
+      asio::buffer(input_.room(), input_.room_size()),
+      [self = shared_from_this()](const asio::error_code& error, size_t count) { self->OnRead(error, count); });
+}
+
+void Session::OnRead(const asio::error_code& error, size_t count) {
+  reading_ = false;
+  if (closed_) return;
+  if (error == asio::error::operation_aborted) {
+    input_.Shrink();
+    Read();
+    return;
+  }
+  if (error == asio::error::eof) {
+    end_of_input_ = true;
+    Process();
+    return;
+  }
+  if (error) {
+    Close();
+    return;
+  }
+  input_.Arrived(count);
+  last_interaction_ms = thread_.now_ms();
+  thread_.CountRead(count);
+  Process();
+}
+
+void Session::Process() {
+  limits_.max_bulk = services_.settings.max_bulk_bytes.load(std::memory_order_relaxed);
+  size_t commands = 0;
+  while (MayExecute() && (has_request_ || ParseRequest()) && ExecuteRequest()) ++commands;
+  thread_.CountCommands(commands);
+  if (closed_) return;
+  input_bytes_.store(input_.size(), std::memory_order_relaxed);
+  if (output_.pending() > 0 || close_when_sent_) JoinTurn();
+  Read();
+}
+
+bool Session::MayExecute() {
+  if (closed_ || busy_ || parked_ || close_when_sent_) return false;
+  if (close_request_.load(std::memory_order_relaxed) != CloseRequest::kNone) {
+    ApplyCloseRequest();
+    return false;
+  }
+  paused_ = output_.pending() >= kPauseOutput;
+  return !paused_;
+}
+
+bool Session::ParseRequest() {
+  size_t consumed = 0;
+  limits_.authenticated = authenticated;
+  switch (parser_.Parse(input_.view(), limits_, &consumed, &request_)) {
+    case resp::ParseResult::kRequest:
+      consumed_ = consumed;
+      has_request_ = true;
+      attempt_ = 0;
+      return true;
+    case resp::ParseResult::kIncomplete:
+      input_.Consume(consumed);
+      if (end_of_input_) {
+        close_when_sent_ = true;
+      } else if (input_.size() > services_.settings.max_input_bytes.load(std::memory_order_relaxed)) {
+        Close();
+      }
+      return false;
+    case resp::ParseResult::kError:
+      input_.Consume(consumed);
+      output_.writer().Error("ERR " + parser_.error());
+      close_when_sent_ = true;
+      return false;
+  }
+  return false;
+}
+
+// False when the request cannot be answered now.
+bool Session::ExecuteRequest() {
+  resp::Writer& out = output_.writer();
+  out.SetProtocol(protocol);
+  const size_t reply_start = out.size();
+  switch (services_.dispatcher.Execute(*this, request_.args, out, attempt_)) {
+    case commands::Outcome::kReplied:
+      FinishRequest(reply_start);
+      return true;
+    case commands::Outcome::kCold:
+      RehearseOnWorker();
+      return false;
+    case commands::Outcome::kStalled:
+      parked_ = true;
+      thread_.Park(shared_from_this());
+      return false;
+  }
+  return false;
+}
+
+// CLIENT REPLY as in Redis: SKIP drops the reply of the next command, OFF all until ON, whose own reply is sent.
+void Session::FinishRequest(size_t reply_start) {
+  if (reply_mode != commands::ReplyMode::kOn) [[unlikely]] {
+    output_.writer().Truncate(reply_start);
+    if (reply_mode == commands::ReplyMode::kSkipping) reply_mode = commands::ReplyMode::kOn;
+    if (reply_mode == commands::ReplyMode::kSkipNext) reply_mode = commands::ReplyMode::kSkipping;
+  }
+  input_.Consume(consumed_);
+  has_request_ = false;
+  if (inbox_full_.load(std::memory_order_relaxed)) TakeInbox();
+}
+
+void Session::RehearseOnWorker() {
+  busy_ = true;
+  services_.workers.Run([self = shared_from_this()] {
+    resp::Writer reply;
+    reply.SetProtocol(self->protocol);
+    const bool final = self->services_.dispatcher.Rehearse(*self, self->request_.args, reply);
+    self->thread_.Post(
+        [self, final, bytes = std::move(reply.buffer())]() mutable { self->OnRehearsed(final, std::move(bytes)); });
+  });
+}
+
+void Session::OnRehearsed(bool final, std::string reply) {
+  busy_ = false;
+  if (closed_) {
+    Leave();
+    return;
+  }
+  if (final) {
+    const size_t reply_start = output_.writer().size();
+    output_.writer().Raw(reply);
+    FinishRequest(reply_start);
+  } else {
+    ++attempt_;
+  }
+  Process();
+}
+
+void Session::Retry() {
+  parked_ = false;
+  if (!closed_) Process();
+}
+
+void Session::RequestClose(bool after_replies) {
+  const CloseRequest wish = after_replies ? CloseRequest::kAfterReplies : CloseRequest::kNow;
+  CloseRequest before = close_request_.load();
+  while (before < wish && !close_request_.compare_exchange_weak(before, wish)) {
+  }
+  if (before < wish) {
+    thread_.Post([self = shared_from_this()] { self->ApplyCloseRequest(); });
+  }
+}
+
+void Session::ApplyCloseRequest() {
+  if (closed_) return;
+  if (close_request_.load() == CloseRequest::kNow) {
+    Close();
+  } else {
+    TakeInbox();
+    close_when_sent_ = true;
+    JoinTurn();
+  }
+}
+
+void Session::Deliver(std::shared_ptr<const std::string> bytes) {
+  bool first;
+  {
+    const MutexLock lock(inbox_mutex_);
+    first = inbox_.empty();
+    inbox_.push_back(std::move(bytes));
+    inbox_full_.store(true, std::memory_order_relaxed);
+  }
+  if (first) {
+    thread_.Post([self = shared_from_this()] { self->TakeInbox(); });
+  }
+}
+
+void Session::TakeInbox() {
+  std::vector<std::shared_ptr<const std::string>> messages;
+  {
+    const MutexLock lock(inbox_mutex_);
+    messages.swap(inbox_);
+    inbox_full_.store(false, std::memory_order_relaxed);
+  }
+  if (closed_ || close_when_sent_ || messages.empty()) return;
+  for (const auto& message : messages) output_.writer().Raw(*message);
+  JoinTurn();
+  if (OverOutputLimit()) RequestClose(false);
+}
+
+void Session::JoinTurn() {
+  if (in_turn_) return;
+  in_turn_ = true;
+  thread_.AddToTurn(shared_from_this());
+}
+
+void Session::FinishTurn(Lsn needed) {
+  in_turn_ = false;
+  if (closed_) return;
+  output_.Hold(needed);
+  Send();
+  if (closed_) return;
+  if (output_.holding() && !waiting_) {
+    waiting_ = true;
+    thread_.AddWaiter(shared_from_this());
+  }
+  if (OverOutputLimit()) Close();
+}
+
+bool Session::ReleaseReplies(Lsn durable) {
+  if (!closed_) {
+    output_.Release(durable);
+    Send();
+  }
+  waiting_ = !closed_ && output_.holding();
+  return waiting_;
+}
+
+void Session::Send() {
+  if (writing_) return;
+  while (!output_.sendable().empty()) {
+    const std::string_view bytes = output_.sendable();
+    asio::error_code error;
+    const size_t sent = socket_.write_some(asio::buffer(bytes.data(), bytes.size()), error);
+    if (error && error != asio::error::would_block && error != asio::error::interrupted) {
+      Close();
+      return;
+    }
+    output_.Sent(sent);
+    thread_.CountSent(sent);
+    if (sent < bytes.size()) {
+      WaitWritable();
+      break;
+    }
+  }
+  output_bytes_.store(output_.pending(), std::memory_order_relaxed);
+  if (close_when_sent_ && output_.pending() == 0) {
+    Close();
+  } else {
+    ResumeIfDrained();
+  }
+}
+
+void Session::WaitWritable() {
+  writing_ = true;
+  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const asio::error_code& error) {
+    self->writing_ = false;
+    if (self->closed_ || error) return;
+    self->Send();
+    if (!self->closed_ && self->OverOutputLimit()) self->Close();
+  });
+}
+
+void Session::ResumeIfDrained() {
+  if (!paused_ || output_.pending() >= kPauseOutput / 2) return;
+  paused_ = false;
+  thread_.Post([self = shared_from_this()] {
+    if (!self->closed_) self->Process();
+  });
+}
+
+bool Session::OverOutputLimit() {
+  const OutputLimit& limit = subscriptions() > 0 ? services_.settings.pubsub : services_.settings.normal;
+  const size_t pending = output_.pending();
+  const uint64_t hard = limit.hard.load(std::memory_order_relaxed);
+  const uint64_t soft = limit.soft.load(std::memory_order_relaxed);
+  if (hard > 0 && pending >= hard) return true;
+  if (soft == 0 || pending < soft) {
+    over_soft_since_ms_ = 0;
+    return false;
+  }
+  const uint64_t now = thread_.now_ms();
+  if (over_soft_since_ms_ == 0) over_soft_since_ms_ = now;
+  return now > over_soft_since_ms_ + 1000 * limit.soft_seconds.load(std::memory_order_relaxed);
+}
+
+void Session::Tick() {
+  if (closed_) return;
+  const uint64_t now = thread_.now_ms();
+  const uint64_t last = last_interaction_ms;
+  const uint64_t idle_ms = now > last ? now - last : 0;
+  const uint64_t allowed = services_.settings.idle_seconds.load(std::memory_order_relaxed) * 1000;
+  const bool may_idle = busy_ || parked_ || subscriptions() > 0;
+  if (OverOutputLimit() || (allowed > 0 && idle_ms > allowed && !may_idle)) {
+    Close();
+    return;
+  }
+  const bool can_shrink = input_.capacity() > std::max(InputBuffer::kSmallest, 2 * input_.size());
+  if (idle_ms > kShrinkAfterMs && reading_ && !writing_ && can_shrink) {
+    asio::error_code ignored;
+    socket_.cancel(ignored);
+  }
+}
+
+void Session::Close() {
+  if (!closed_) {
+    closed_ = true;
+    asio::error_code ignored;
+    socket_.close(ignored);
+  }
+  if (!busy_) Leave();
+}
+
+void Session::Leave() {
+  if (left_) return;
+  left_ = true;
+  services_.pubsub.Remove(*this);
+  services_.watches.RemoveAll(*this);
+  services_.clients.Remove(*this);
+  services_.connections.fetch_sub(1, std::memory_order_relaxed);
+  thread_.Unregister(shared_from_this());
+}
+
+}  // namespace tidemark::server

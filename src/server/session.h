@@ -1,0 +1,140 @@
+// One connection: bytes in, requests to the dispatcher, replies out, in order, within limits.
+//
+// A session belongs to one I/O thread, which alone runs it; only Deliver, RequestClose and the byte counts may be used
+// from elsewhere. While a worker rehearses a request (a cold row), the session neither parses nor reads: the request's
+// words are views into its input buffer. A session that is closed meanwhile stays registered until the worker is done.
+//
+// What bounds its memory: unread replies past kPauseOutput stop the execution of further requests, requests not yet
+// executed past kPauseInput stop the reading, client-query-buffer-limit closes on one request that is larger, and
+// client-output-buffer-limit on replies (a single large one, messages of pub/sub) that nobody reads.
+#pragma once
+
+#include <asio/basic_stream_socket.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "commands/client.h"
+#include "commands/client_registry.h"
+#include "commands/dispatcher.h"
+#include "commands/pubsub.h"
+#include "commands/watch_table.h"
+#include "resp/parser.h"
+#include "server/input_buffer.h"
+#include "server/io_thread.h"
+#include "server/output_buffer.h"
+#include "server/settings.h"
+#include "server/worker_pool.h"
+
+namespace tidemark::server {
+
+using Socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
+
+// What sessions share; outlives them.
+struct SessionServices {
+  commands::Dispatcher& dispatcher;
+  WorkerPool& workers;
+  const Settings& settings;
+  commands::ClientRegistry& clients;
+  commands::Pubsub& pubsub;
+  commands::WatchTable& watches;
+  // Sessions made and not yet closed, for maxclients.
+  std::atomic<size_t> connections{0};
+};
+
+class Session final : public commands::Client, public std::enable_shared_from_this<Session> {
+ public:
+  static constexpr size_t kPauseOutput = 4 << 20;
+  static constexpr size_t kPauseInput = 32 << 20;
+
+  Session(Socket socket, IoThread& thread, SessionServices& services);
+
+  void Deliver(std::shared_ptr<const std::string> bytes) override;
+  void RequestClose(bool after_replies) override;
+  size_t output_bytes() const override { return output_bytes_.load(std::memory_order_relaxed); }
+  size_t input_bytes() const override { return input_bytes_.load(std::memory_order_relaxed); }
+
+  // The following are for the session's I/O thread.
+  void Start();
+  // The turn's changes are with the operating system: sends what was made in it, or holds it until the log is durable
+  // up to `needed`.
+  void FinishTurn(Lsn needed);
+  // Sends what waited for no more than `durable`. True while something is still held.
+  bool ReleaseReplies(Lsn durable);
+  // Tries the request again that could not go on when the session was parked.
+  void Retry();
+  // Several times a second: timeouts and limits that depend on time, memory of idle connections.
+  void Tick();
+  void Close();
+  // No worker has the request any more and none will: lets a closed session leave.
+  void ForgetWorker() { busy_ = false; }
+
+  // Index in the thread's list.
+  size_t place() const { return place_; }
+  void set_place(size_t place) { place_ = place; }
+
+ private:
+  enum class CloseRequest : uint8_t { kNone, kAfterReplies, kNow };
+
+  void Read();
+  void OnRead(const asio::error_code& error, size_t count);
+  void Process();
+  bool MayExecute();
+  bool ParseRequest();
+  bool ExecuteRequest();
+  void FinishRequest(size_t reply_start);
+  void RehearseOnWorker();
+  void OnRehearsed(bool final, std::string reply);
+  void ApplyCloseRequest();
+  void TakeInbox();
+  void JoinTurn();
+  void Send();
+  void WaitWritable();
+  void ResumeIfDrained();
+  bool OverOutputLimit();
+  void Leave();
+
+  Socket socket_;
+  IoThread& thread_;
+  SessionServices& services_;
+  size_t place_ = 0;
+
+  InputBuffer input_;
+  resp::Parser parser_;
+  resp::Limits limits_;
+  resp::Request request_;
+  // Bytes of input_ that request_ stands in, while has_request_.
+  size_t consumed_ = 0;
+  bool has_request_ = false;
+  int attempt_ = 0;
+
+  OutputBuffer output_;
+  // When the output went past the soft limit; 0 while it is below.
+  uint64_t over_soft_since_ms_ = 0;
+
+  bool reading_ = false;
+  bool writing_ = false;  // waits for the socket to take more
+  bool busy_ = false;     // a worker has the request
+  bool parked_ = false;   // IoThread::Park has it
+  bool paused_ = false;   // too much output
+  bool in_turn_ = false;  // IoThread::AddToTurn has it
+  bool waiting_ = false;  // IoThread::AddWaiter has it
+  bool end_of_input_ = false;
+  bool close_when_sent_ = false;
+  bool closed_ = false;
+  bool left_ = false;
+
+  std::atomic<CloseRequest> close_request_{CloseRequest::kNone};
+  std::atomic<size_t> output_bytes_{0};
+  std::atomic<size_t> input_bytes_{0};
+
+  std::atomic<bool> inbox_full_{false};
+  Mutex inbox_mutex_;
+  std::vector<std::shared_ptr<const std::string>> inbox_ ABSL_GUARDED_BY(inbox_mutex_);
+};
+
+}  // namespace tidemark::server
