@@ -113,8 +113,11 @@ constexpr auto kData = std::to_array<Option>({
     Memory("log-retain-size", "67108864").Says("bytes of log kept though nobody needs them any more"),
     Integer("log-purge-interval-ms", "1000", 1, kInt).Says("milliseconds between two looks for log that can go"),
     Memory("log-apply-max", "1073741824", kMiB)
+        .Fixed()
         .Says("bytes of log after which the store is persisted, at the latest: bounds how long a start replays"),
-    Memory("store-dirty-size", "100663296", kMiB).Says("bytes of changed rows in memory at which they are written out"),
+    Memory("store-dirty-size", "100663296", kMiB)
+        .Fixed()
+        .Says("bytes of changed rows in memory at which they are written out"),
     Memory("disk-low-water", "268435456")
         .Says("free bytes on the disk below which writes that grow the data are refused"),
 });

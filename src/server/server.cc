@@ -7,6 +7,7 @@
 #include <asio/signal_set.hpp>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <sstream>
@@ -65,7 +66,11 @@ config::Files ConfigFiles() {
 }
 
 Server::Server(config::Config& config) : config_(config) {}
-Server::~Server() = default;
+
+// A worker may be in the engine.
+Server::~Server() {
+  if (workers_ != nullptr) workers_->Stop();
+}
 
 absl::Status Server::Start() {
   ::signal(SIGPIPE, SIG_IGN);
@@ -75,13 +80,23 @@ absl::Status Server::Start() {
   TM_RETURN_IF_ERROR(OpenEngine());
   MakeServices();
   FollowConfig();
-  const absl::Status listening = Listen();
-  if (!listening.ok()) {
-    const absl::Status closed = engine_->Close();
-    return listening;
+  absl::Status status = Listen();
+  if (status.ok()) status = WritePidFile();
+  if (!status.ok()) {
+    engine_->Close().IgnoreError();
+    return status;
   }
   CatchSignals();
   return absl::OkStatus();
+}
+
+absl::Status Server::WritePidFile() const {
+  const std::string path = config_.Text("pidfile");
+  if (path.empty()) return absl::OkStatus();
+  std::ofstream file(path, std::ios::trunc);
+  file << ::getpid() << '\n';
+  file.close();
+  return file ? absl::OkStatus() : Errorf(absl::StatusCode::kUnavailable, "pidfile: {} can't be written", path);
 }
 
 absl::Status Server::OpenEngine() {
@@ -218,6 +233,9 @@ void Server::CatchSignals() {
 }
 
 void Server::Report() const {
+  for (const std::string_view name : {"rpc-port", "http-port"}) {
+    if (config_.Integer(name) != 0) spdlog::warn("{} is set, but this version serves nothing there", name);
+  }
   const engine::Engine::Stats stats = engine_->stats();
   if (stats.recovery.torn_bytes > 0) {
     spdlog::warn("The log ended in {} torn bytes at LSN {}: cut, and saved as {}", stats.recovery.torn_bytes,
@@ -246,6 +264,7 @@ absl::Status Server::Stop() {
   const absl::Status synced = engine_->log().SyncTo(engine_->last_end());
   if (!synced.ok()) spdlog::warn("The log can't be synced: {}", Message(synced));
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseSessions();
+  if (const std::string path = config_.Text("pidfile"); !path.empty()) ::unlink(path.c_str());
   const absl::Status closed = engine_->Close();
   if (closed.ok()) {
     spdlog::info("Everything is on disk, bye");

@@ -57,6 +57,7 @@ class Server final : public commands::Host {
   void Follow(std::initializer_list<std::string_view> names, std::function<void()> apply);
   void CatchSignals();
   void Report() const;
+  absl::Status WritePidFile() const;
   absl::Status Stop();
 
   config::Config& config_;
@@ -69,7 +70,6 @@ class Server final : public commands::Host {
   commands::CommandStats stats_;
   std::atomic<bool> stopping_{false};
 
-  std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<commands::Server> commands_;
   std::unique_ptr<commands::Dispatcher> dispatcher_;
   std::unique_ptr<WorkerPool> workers_;
@@ -77,6 +77,8 @@ class Server final : public commands::Host {
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<asio::signal_set> signals_;
+  // The last member, so the first to go: its threads call the I/O threads.
+  std::unique_ptr<engine::Engine> engine_;
 };
 
 // Files of the configuration as they stand on this machine's disk; "-" is standard input.
