@@ -107,11 +107,10 @@ void WriteMemory(Server& server, std::string* out) {
 
 void WritePersistence(Server& server, std::string* out) {
   const engine::Engine::Stats engine = server.engine.stats();
-  const kv::Store::Stats store = server.engine.store().stats();
   ZeroFields(out, {"loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"});
   Field(out, "current_fork_perc", "0.00");
   ZeroFields(out, {"current_save_keys_processed", "current_save_keys_total"});
-  Field(out, "rdb_changes_since_last_save", store.dirty_rows);
+  Field(out, "rdb_changes_since_last_save", engine.transactions_since_snapshot);
   Field(out, "rdb_bgsave_in_progress", engine.snapshot_running ? 1 : 0);
   Field(out, "rdb_last_save_time",
         engine.last_snapshot_seconds == 0 ? server.start_ms / 1000 : engine.last_snapshot_seconds);

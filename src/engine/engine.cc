@@ -132,6 +132,7 @@ class EngineImpl final : public Engine {
   std::atomic<bool> active_expire_{true};
   std::atomic<bool> persist_asked_{false};
   std::atomic<uint64_t> transactions_{0};
+  std::atomic<uint64_t> snapshot_transactions_{0};  // what transactions_ was when the last snapshot began
   std::atomic<uint64_t> last_snapshot_seconds_{0};
   std::atomic<bool> last_snapshot_ok_{true};
   std::atomic<bool> snapshot_running_{false};
@@ -302,9 +303,13 @@ std::chrono::milliseconds EngineImpl::DiskStep() {
 absl::StatusOr<Lsn> EngineImpl::Snapshot() {
   const std::lock_guard lock(persist_mutex_);
   snapshot_running_ = true;
+  const uint64_t transactions = transactions_;
   absl::StatusOr<Lsn> lsn = MakeSnapshot();
   last_snapshot_ok_ = lsn.ok();
-  if (lsn.ok()) last_snapshot_seconds_ = system_clock_.WallMicros() / 1'000'000;
+  if (lsn.ok()) {
+    last_snapshot_seconds_ = system_clock_.WallMicros() / 1'000'000;
+    snapshot_transactions_ = transactions;
+  }
   snapshot_running_ = false;
   return lsn;
 }
@@ -322,7 +327,9 @@ absl::StatusOr<Lsn> EngineImpl::MakeSnapshot() {
 
 Engine::Stats EngineImpl::stats() const {
   Stats stats;
+  const uint64_t at_snapshot = snapshot_transactions_;
   stats.transactions = transactions_;
+  stats.transactions_since_snapshot = stats.transactions - at_snapshot;
   stats.expired_keys = sweeper_->expired_keys();
   stats.swept_rows = sweeper_->swept_rows();
   stats.recovered_records = replay_.records;

@@ -112,6 +112,7 @@ class Engine {
     uint64_t recovered_records = 0;
     uint64_t recovery_micros = 0;
     uint64_t last_snapshot_seconds = 0;  // Unix time; 0: none
+    uint64_t transactions_since_snapshot = 0;
     bool last_snapshot_ok = true;
     bool snapshot_running = false;
     bool disk_low = false;
