@@ -29,11 +29,11 @@ ClientType TypeOf(const Client& client);
 
 // What CLIENT KILL and CLIENT LIST choose by; what is not set fits every client.
 struct ClientFilter {
-  std::optional<ClientType> type;
-  std::vector<uint64_t> ids;
-  std::string address;
-  std::string local_address;
-  std::optional<std::string> user;
+  std::optional<ClientType> type = {};
+  std::vector<uint64_t> ids = {};
+  std::string address = {};
+  std::string local_address = {};
+  std::optional<std::string> user = {};
   const Client* except = nullptr;
 };
 

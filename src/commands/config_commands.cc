@@ -27,7 +27,10 @@ absl::Status ConfigSet(Context& ctx) {
 }
 
 absl::Status ConfigRewrite(Context& ctx) {
-  TM_RETURN_IF_ERROR(ctx.server.config.Rewrite());
+  // Whatever the cause (the disk, no file), its message is the whole error line.
+  if (const absl::Status rewritten = ctx.server.config.Rewrite(); !rewritten.ok()) {
+    return absl::InvalidArgumentError(rewritten.message());
+  }
   ctx.out.Ok();
   return absl::OkStatus();
 }

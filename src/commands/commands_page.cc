@@ -1,0 +1,161 @@
+#include "commands/commands_page.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "commands/command.h"
+
+namespace tidemark::commands {
+namespace {
+
+struct Difference {
+  std::string_view command;  // full name
+  std::string_view text;
+};
+
+// Where a command answers otherwise than Redis 7.0.15 would.
+constexpr Difference kDifferences[] = {
+    {"acl|cat", "Knows the commands served here."},
+    {"bgrewriteaof", "An error: the log is purged by itself."},
+    {"bgsave", "Makes a snapshot by hard links instead of a dump file."},
+    {"client|caching", "An error: there is no tracking yet."},
+    {"client|kill", "The only user is `default`."},
+    {"client|list", "Buffer sizes that Tidemark does not have are 0."},
+    {"client|tracking", "`OFF` only."},
+    {"client|unblock", "0: no command blocks yet."},
+    {"command|docs", "No history; names of compound arguments may be others."},
+    {"command|info", "No command tips."},
+    {"debug", "`SLEEP` and `SET-ACTIVE-EXPIRE` only."},
+    {"function|flush", "Nothing to flush: there are no functions."},
+    {"function|list", "Empty: there are no functions."},
+    {"info", "More sections: Log and Store."},
+    {"lastsave", "Time of the last snapshot; of the start when there was none."},
+    {"lolwut", "A tide."},
+    {"memory|malloc-stats", "Empty where the server was built without jemalloc."},
+    {"memory|stats", "Figures of the caches; no `db.N` entries."},
+    {"memory|usage", "Bytes of the rows of key and value, in memory or on disk."},
+    {"module|list", "Empty: there are no modules."},
+    {"replicaof", "`NO ONE` only."},
+    {"save", "Makes a snapshot by hard links instead of a dump file."},
+    {"script|exists", "0: no scripts are kept."},
+    {"script|flush", "Nothing to flush: no scripts are kept."},
+    {"slaveof", "`NO ONE` only."},
+    {"wait", "0 at once: there are no replicas."},
+};
+
+// Commands of Redis 7.0 that are not served yet, by group.
+struct Absent {
+  std::string_view group;
+  std::string_view commands;
+};
+constexpr Absent kAbsent[] = {
+    {"cluster", "cluster readonly readwrite"},
+    {"generic", "migrate sort sort_ro"},
+    {"geo",
+     "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember "
+     "georadiusbymember_ro geosearch geosearchstore"},
+    {"hyperloglog", "pfadd pfcount pfmerge"},
+    {"list",
+     "blmove blmpop blpop brpop brpoplpush lindex linsert llen lmove lmpop lpop lpos lpush "
+     "lpushx lrange lrem lset ltrim rpop rpoplpush rpush rpushx"},
+    {"scripting",
+     "eval eval_ro evalsha evalsha_ro fcall fcall_ro function|delete function|dump "
+     "function|help function|kill function|load function|restore function|stats script|debug "
+     "script|help script|kill script|load"},
+    {"server",
+     "acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|load acl|log "
+     "acl|save acl|setuser acl|users failover module|help module|load module|loadex "
+     "module|unload monitor"},
+    {"set",
+     "sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember "
+     "smove spop srandmember srem sscan sunion sunionstore"},
+    {"sorted-set",
+     "bzmpop bzpopmax bzpopmin zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard "
+     "zinterstore zlexcount zmpop zmscore zpopmax zpopmin zrandmember zrange zrangebylex "
+     "zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore "
+     "zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore"},
+    {"stream",
+     "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup "
+     "xrevrange xsetid xtrim"},
+};
+
+// Arguments in a cell of a table.
+std::string Code(std::string_view text) {
+  if (text.empty()) return "";
+  std::string cell = "`";
+  for (const char c : text) {
+    if (c == '|') cell += '\\';
+    cell += c;
+  }
+  return cell + "`";
+}
+
+std::string Upper(std::string_view name) {
+  std::string upper(name);
+  for (char& c : upper) c = c == '|' ? ' ' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  return upper;
+}
+
+std::vector<std::string_view> Words(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    words.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+std::string_view DifferenceOf(std::string_view full_name) {
+  const auto* found = std::find_if(std::begin(kDifferences), std::end(kDifferences),
+                                   [full_name](const Difference& d) { return d.command == full_name; });
+  return found == std::end(kDifferences) ? "" : found->text;
+}
+
+}  // namespace
+
+std::string CommandsPage() {
+  const CommandTable& table = CommandTable::Get();
+  std::string page =
+      "# Commands\n\n"
+      "Written from the command table; to change it, change the table in `src/commands/` and run\n"
+      "`TM_WRITE_DOCS=1 commands_test`. Names, arguments, replies and errors are those of Redis 7.0.15, but where the "
+      "last\n"
+      "column says otherwise.\n";
+  std::vector<const CommandTable::Row*> rows;
+  for (const CommandTable::Row& row : table.rows()) {
+    if (row.spec->subcommands.empty() || row.spec->name == "command") rows.push_back(&row);
+  }
+  std::sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) {
+    return std::pair(a->spec->group, a->full_name) < std::pair(b->spec->group, b->full_name);
+  });
+  for (const Difference& difference : kDifferences) {
+    TM_CHECK(
+        std::any_of(rows.begin(), rows.end(), [&](const auto* row) { return row->full_name == difference.command; }),
+        "{} differs, but is no command", difference.command);
+  }
+  for (const Absent& absent : kAbsent) {
+    for (const std::string_view name : Words(absent.commands)) {
+      TM_CHECK(std::none_of(rows.begin(), rows.end(), [name](const auto* row) { return row->full_name == name; }),
+               "{} is served, and listed as if it were not", name);
+    }
+  }
+  std::string_view group;
+  for (const CommandTable::Row* row : rows) {
+    const CommandSpec& spec = *row->spec;
+    if (spec.group != group) {
+      group = spec.group;
+      page += fmt::format(
+          "\n## {}\n\n| command | since | arguments | what it does | differs from Redis |\n"
+          "|---|---|---|---|---|\n",
+          group);
+    }
+    page += fmt::format("| {} | {} | {} | {} | {} |\n", Upper(row->full_name), spec.since, Code(spec.syntax),
+                        spec.summary, DifferenceOf(row->full_name));
+  }
+  page += "\n## Not served yet\n\n| group | commands |\n|---|---|\n";
+  for (const Absent& absent : kAbsent) page += fmt::format("| {} | {} |\n", absent.group, Upper(absent.commands));
+  return page;
+}
+
+}  // namespace tidemark::commands

@@ -1,0 +1,135 @@
+// A whole server without sockets, for tests of commands that look at it: an engine over a folder of its own, the
+// services, a dispatcher and one client.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "commands/client_registry.h"
+#include "commands/command_stats.h"
+#include "commands/dispatcher.h"
+#include "commands/latency.h"
+#include "commands/pubsub.h"
+#include "commands/server.h"
+#include "commands/slowlog.h"
+#include "commands/testing.h"
+#include "commands/watch_table.h"
+
+namespace tidemark::commands::testing {
+
+class FakeHost : public Host {
+ public:
+  void Shutdown(bool force) override { (force ? forced_shutdowns : shutdowns)++; }
+  void RunInBackground(std::function<void()> job) override { jobs.push_back(std::move(job)); }
+
+  int shutdowns = 0;
+  int forced_shutdowns = 0;
+  std::vector<std::function<void()>> jobs;
+};
+
+class TestServer {
+ public:
+  TestServer() : folder_(NewFolder()), engine_(OpenEngine(folder_)), server_(MakeServer()), dispatcher_(*server_) {
+    Join(client_);
+  }
+  ~TestServer() {
+    clients_.Remove(client_);
+    TM_CHECK(engine_->Close().ok());
+    engine_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  Server& server() { return *server_; }
+  FakeHost& host() { return host_; }
+  FakeClient& client() { return client_; }
+  // A further client; the caller calls Leave before it goes.
+  void Join(FakeClient& client) {
+    client.authenticated = true;
+    client.address = "127.0.0.1:1000";
+    client.local_address = "127.0.0.1:6379";
+    clients_.Add(client);
+  }
+  void Leave(FakeClient& client) {
+    server_->pubsub.Remove(client);
+    clients_.Remove(client);
+  }
+
+  // One request as the session would run it; readable, as testing.h says. "(none)" when there was no reply.
+  std::string Run(FakeClient& client, const std::vector<std::string>& words) {
+    const std::vector<std::string_view> args(words.begin(), words.end());
+    resp::Writer out;
+    out.SetProtocol(client.protocol);
+    TM_CHECK(dispatcher_.Execute(client, args, out, Dispatcher::kMaxRehearsals) == Outcome::kReplied);
+    engine_->EndTurn();
+    if (out.buffer().empty()) return "(none)";
+    std::string text;
+    for (std::string_view rest = out.buffer(); !rest.empty();) text += (text.empty() ? "" : " ") + Take(&rest);
+    return text;
+  }
+  std::string Run(const std::vector<std::string>& words) { return Run(client_, words); }
+  // Words between single spaces.
+  std::string Run(const char* line) { return Run(client_, line); }
+  std::string Run(FakeClient& client, const char* line) {
+    std::vector<std::string> words(1);
+    for (const char* c = line; *c != '\0'; ++c) {
+      if (*c == ' ') {
+        words.emplace_back();
+      } else {
+        words.back() += *c;
+      }
+    }
+    return Run(client, words);
+  }
+
+ private:
+  static std::string NewFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "tidemark-commands-XXXXXX").string();
+    TM_CHECK(::mkdtemp(pattern.data()) != nullptr);
+    return pattern;
+  }
+  static std::unique_ptr<engine::Engine> OpenEngine(const std::string& folder) {
+    engine::EngineOptions options;
+    options.folder = folder;
+    options.log.segment_size = 1 << 20;
+    auto engine = engine::Engine::Open(FileSystem::Posix(), Clock::System(), options);
+    TM_CHECK(engine.ok(), "{}", Message(engine.status()));
+    return *std::move(engine);
+  }
+  std::unique_ptr<Server> MakeServer() {
+    return std::unique_ptr<Server>(new Server{.engine = *engine_,
+                                              .config = config_,
+                                              .clients = clients_,
+                                              .pubsub = pubsub_,
+                                              .watches = watches_,
+                                              .slowlog = slowlog_,
+                                              .latency = latency_,
+                                              .stats = stats_,
+                                              .host = host_,
+                                              .run_id = std::string(40, 'a'),
+                                              .executable = "test"});
+  }
+  static std::string Take(std::string_view* rest) {
+    const std::optional<std::string> value = TakeReadable(rest);
+    TM_CHECK(value.has_value(), "no RESP: {}", *rest);
+    return *value;
+  }
+
+  const std::string folder_;
+  std::unique_ptr<engine::Engine> engine_;
+  config::Config config_;
+  ClientRegistry clients_;
+  Pubsub pubsub_;
+  WatchTable watches_;
+  Slowlog slowlog_;
+  LatencyMonitor latency_;
+  CommandStats stats_;
+  FakeHost host_;
+  std::unique_ptr<Server> server_;
+  Dispatcher dispatcher_;
+  FakeClient client_;
+};
+
+}  // namespace tidemark::commands::testing
