@@ -9,14 +9,14 @@ void WatchTable::Add(Client& client, DbIndex db, std::string_view key, bool exis
                                  [&](const WatchedKey& watched) { return watched.db == db && watched.key == key; });
   if (known) return;
   client.watched.push_back({db, std::string(key), existed});
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   watchers_[Place(db.value, key)].emplace(&client, existed);
   watched_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void WatchTable::RemoveAll(Client& client) {
   if (!client.watched.empty()) {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     for (const WatchedKey& watched : client.watched) {
       const auto found = watchers_.find(Place(watched.db.value, watched.key));
       if (found == watchers_.end()) continue;
@@ -30,14 +30,14 @@ void WatchTable::RemoveAll(Client& client) {
 }
 
 void WatchTable::OnKeyChanged(DbIndex db, std::string_view key) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   const auto found = watchers_.find(Place(db.value, key));
   if (found == watchers_.end()) return;
   for (const auto& [client, existed] : found->second) client->watch_broken.store(true, std::memory_order_relaxed);
 }
 
 void WatchTable::OnContentsReplaced(DbIndex db) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [place, clients] : watchers_) {
     if (place.first != db.value) continue;
     for (const auto& [client, existed] : clients) {

@@ -4,13 +4,13 @@
 
 #include <absl/base/thread_annotations.h>
 #include <absl/container/flat_hash_map.h>
-#include <absl/synchronization/mutex.h>
 
 #include <atomic>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "base/mutex.h"
 #include "commands/client.h"
 #include "engine/engine.h"
 
@@ -32,7 +32,7 @@ class WatchTable final : public engine::ChangeListener {
  private:
   using Place = std::pair<uint16_t, std::string>;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   // Each watcher with whether the key existed when it began.
   absl::flat_hash_map<Place, absl::flat_hash_map<Client*, bool>> watchers_ ABSL_GUARDED_BY(mutex_);
   std::atomic<size_t> watched_{0};
