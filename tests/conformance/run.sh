@@ -79,11 +79,11 @@ fi
 run_unit() {
   local unit=$1 log=$build/logs/${1//\//-}.log
   (cd "$build/redis" && TERM=dumb timeout 600 tclsh tests/test_helper.tcl --host "$host" --port "$port" --durable \
-    --ignore-encoding --ignore-digest --timeout 120 --skipfile "$work/skip" --tags "$tags" --single "$unit" \
+    --ignore-encoding --ignore-digest --timeout 60 --skipfile "$work/skip" --tags "$tags" --single "$unit" \
     </dev/null >"$log" 2>&1) || true
   cat "$log" >>"$work/all"
   local done=
-  grep -q 'The End' "$log" || done=', ended early'
+  if ! grep -q 'The End' "$log" || grep -q '^\[TIMEOUT\]' "$log"; then done=', ended early'; fi
   printf '%-18s %3d ok, %2d failed, %2d skipped%s\n' "$unit" "$(tally ok "$log")" "$(tally err "$log")" "$(tally '(skip|ignore)' "$log")" "$done"
   # A case's failure is one line and what follows until the next case.
   awk '/^\[/ { show = /^\[(err|exception|TIMEOUT)\]/ } /The End/ { show = 0 } show' "$log" | cut -c1-400 | sed 's/^/    /'
