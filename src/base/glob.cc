@@ -53,6 +53,9 @@ bool MatchOne(std::string_view pattern, size_t* at, char c, bool nocase) {
   return true;
 }
 
+// Redis gives a match up at this many stars within one another; what depends on it must not differ.
+constexpr int kStarsMax = 1000;
+
 }  // namespace
 
 // Only the last star met is ever tried again: what an earlier one took more would only leave less for it.
@@ -62,10 +65,12 @@ bool GlobMatch(std::string_view pattern, std::string_view text, bool nocase) {
   size_t t = 0;
   size_t after_star = kNone;
   size_t star_ends = 0;
+  int stars = 0;
   while (t < text.size()) {
     if (p < pattern.size() && pattern[p] == '*') {
       while (p < pattern.size() && pattern[p] == '*') ++p;
       if (p == pattern.size()) return true;
+      if (++stars > kStarsMax) return false;
       after_star = p;
       star_ends = t;
     } else if (MatchOne(pattern, &p, text[t], nocase)) {

@@ -87,5 +87,16 @@ TEST(GlobTest, AgreesWithTheDefinition) {
   }
 }
 
+TEST(GlobTest, GivesUpWhereRedisDoes) {
+  const auto stars = [](int count) {
+    std::string pattern;
+    for (int i = 0; i < count; ++i) pattern += "*?";
+    return pattern;
+  };
+  const std::string text(50'000, 'a');
+  EXPECT_TRUE(GlobMatch(stars(1000), text));
+  EXPECT_FALSE(GlobMatch(stars(1001), text));
+}
+
 }  // namespace
 }  // namespace tidemark

@@ -58,6 +58,8 @@ class Client {
   Relaxed<int> protocol = 2;
   bool authenticated = false;
   ReplyMode reply_mode = ReplyMode::kOn;
+  // What the command at hand has written is sent although `reply_mode` keeps replies back.
+  bool sends_message = false;
   Relaxed<bool> no_evict = false;
   bool no_touch = false;
   Relaxed<uint64_t> last_interaction_ms;

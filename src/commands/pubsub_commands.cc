@@ -14,8 +14,14 @@ int64_t CountFor(Kind kind, const Client& client) {
   return static_cast<int64_t>(client.channels.size() + client.patterns.size());
 }
 
-void Confirm(Context& ctx, Kind kind, std::string_view word, std::string_view name) {
+// A confirmation counts as a message, which CLIENT REPLY OFF does not keep back.
+void BeginConfirmation(Context& ctx) {
+  ctx.client.sends_message = ctx.client.reply_mode != ReplyMode::kOn;
   ctx.out.Push(3);
+}
+
+void Confirm(Context& ctx, Kind kind, std::string_view word, std::string_view name) {
+  BeginConfirmation(ctx);
   ctx.out.Bulk(word);
   ctx.out.Bulk(name);
   ctx.out.Integer(CountFor(kind, ctx.client));
@@ -40,7 +46,7 @@ absl::Status UnsubscribeAll(Context& ctx, Kind kind, std::string_view word, cons
     return absl::OkStatus();
   }
   if (held.empty()) {
-    ctx.out.Push(3);
+    BeginConfirmation(ctx);
     ctx.out.Bulk(word);
     ctx.out.Null();
     ctx.out.Integer(CountFor(kind, ctx.client));

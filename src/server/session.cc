@@ -128,9 +128,10 @@ bool Session::ExecuteRequest() {
 }
 
 // CLIENT REPLY as in Redis: SKIP drops the reply of the next command, OFF all until ON, whose own reply is sent.
+// Messages are sent in any case.
 void Session::FinishRequest(size_t reply_start) {
   if (reply_mode != commands::ReplyMode::kOn) [[unlikely]] {
-    output_.writer().Truncate(reply_start);
+    if (!std::exchange(sends_message, false)) output_.writer().Truncate(reply_start);
     if (reply_mode == commands::ReplyMode::kSkipping) reply_mode = commands::ReplyMode::kOn;
     if (reply_mode == commands::ReplyMode::kSkipNext) reply_mode = commands::ReplyMode::kSkipping;
   }

@@ -135,6 +135,18 @@ def test_client_reply_off_and_skip():
         assert receive_exactly(link, len(expected)) == expected
 
 
+def test_messages_come_although_replies_are_off():
+    with Node() as node, node.connect() as link:
+        link.sendall(
+            encode("CLIENT", "REPLY", "OFF") + encode("SUBSCRIBE", "news") + encode("GET", "a") + encode("PING")
+        )
+        confirmation = b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"
+        assert receive_exactly(link, len(confirmation)) == confirmation
+        assert node.client().publish("news", "hello") == 1
+        message = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
+        assert receive_exactly(link, len(message)) == message
+
+
 def test_four_io_threads_share_one_store():
     with Node(io_threads=4) as node:
         def count():
