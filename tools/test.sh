@@ -88,29 +88,29 @@ run_tests() {
   export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
   rm -rf build/logs
   mkdir -p build/logs
-  step 900 "packages" install_test_packages
+  step $((900 * factor)) "packages" install_test_packages
   if ! $step_ok; then summary; return; fi
 
   step 60 "floors" check_floors
   step 60 "format" cmd_format --check
 
-  step 1500 "build: release" build release programs
+  step $((1500 * factor)) "build: release" build release programs
   if $step_ok; then
     if have 'tests/process/test_*.py'; then step $((900 * factor)) "process tests" /usr/bin/python3 tests/process/run.py; fi
-    step 600 "client libraries" client_libraries
-    if have 'tests/conformance/run.sh'; then step 900 "conformance (Redis's own suite)" bash tests/conformance/run.sh; fi
+    step $((600 * factor)) "client libraries" client_libraries
+    if have 'tests/conformance/run.sh'; then step $((900 * factor)) "conformance (Redis's own suite)" bash tests/conformance/run.sh; fi
   fi
-  step 1500 "build: address, undefined sanitizers" build asan unit_tests simulations
+  step $((1500 * factor)) "build: address, undefined sanitizers" build asan unit_tests simulations
   if $step_ok; then
     step $((300 * factor)) "unit tests (asan, ubsan)" run_labelled asan unit
     if have 'tests/sim/*.cc'; then step $((300 * factor)) "simulation (asan, ubsan)" run_labelled asan sim
     else skip simulation "there is none"
     fi
   fi
-  step 900 "build: thread sanitizer" build tsan threaded_tests
-  if $step_ok; then step 300 "unit tests (tsan)" run_threaded; fi
+  step $((900 * factor)) "build: thread sanitizer" build tsan threaded_tests
+  if $step_ok; then step $((300 * factor)) "unit tests (tsan)" run_threaded; fi
   if have 'tests/fuzz/*_fuzz.cc'; then
-    step 900 "build: fuzzers" build fuzz fuzzers
+    step $((900 * factor)) "build: fuzzers" build fuzz fuzzers
     if $step_ok; then step $((300 * factor)) "fuzz" bash tools/fuzz.sh "${TM_FUZZ_SECONDS:-30}"; fi
   else skip fuzz "there is no fuzzer"
   fi
