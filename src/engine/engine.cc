@@ -127,6 +127,8 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Sweeper> sweeper_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> disk_low_{false};
+  // The last attempt to persist met a full disk.
+  std::atomic<bool> store_full_{false};
   std::atomic<uint64_t> disk_free_{0};
   std::atomic<uint64_t> disk_low_water_;
   std::atomic<bool> active_expire_{true};
@@ -154,6 +156,8 @@ absl::Status EngineImpl::OpenFloors() {
   log::LogOptions log_options = options_.log;
   log_options.folder = options_.folder + "/log";
   TM_ASSIGN_OR_RETURN(log_, log::Log::Open(fs_, system_clock_, log_options, &recovery_));
+  // The names of store and log: without them what they hold would not survive a power failure.
+  TM_RETURN_IF_ERROR(fs_.SyncFolder(options_.folder));
   if (recovery_.torn_bytes != 0) {
     options_.report(fmt::format("log: a torn tail of {} bytes at LSN {} was cut and saved to {}", recovery_.torn_bytes,
                                 recovery_.torn_at.value, recovery_.saved_to));
@@ -216,7 +220,12 @@ absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
     return DiskFull(
         fmt::format("{} MiB free, low-water mark {} MiB", disk_free_.load() >> 20, disk_low_water_.load() >> 20));
   }
-  if (store_->MustWait()) return Stalled();
+  if (store_full_.load(std::memory_order_relaxed)) {
+    // Waiting would be for as long as the disk is full. What makes room goes on: it adds little to the dirty rows.
+    if (growing) return DiskFull("changed rows cannot be written out");
+  } else if (store_->MustWait()) {
+    return Stalled();
+  }
   kv::Store::Writer writer = store_->Write();
   const Timestamp now = clock_->Next();
   CommitTxn txn(writer, batch_, tier, log_->next_lsn(), now, listener_ != nullptr && listener_->listening());
@@ -259,9 +268,17 @@ std::chrono::milliseconds EngineImpl::PersistStep() {
   persist_asked_ = false;
   const bool log_is_long = store_->applied() > store_->persisted() &&
                            store_->applied() - std::max(store_->persisted(), log_->oldest()) > options_.log_apply_max;
-  if (!store_->WantsPersist() && !log_is_long) return std::chrono::milliseconds(500);
-  if (const absl::Status status = PersistNow(); !status.ok()) {
-    options_.report(fmt::format("store: cannot persist, will try again: {}", Message(status)));
+  if (!store_->WantsPersist() && !log_is_long) {
+    store_full_ = false;
+    return std::chrono::milliseconds(500);
+  }
+  const absl::Status status = PersistNow();
+  const bool was_full = store_full_.exchange(absl::IsResourceExhausted(status));
+  if (!status.ok()) {
+    // Once is enough to say of a disk that stays full.
+    if (!was_full || !store_full_) {
+      options_.report(fmt::format("store: cannot persist, will try again: {}", Message(status)));
+    }
     return kRetryPersistAfter;
   }
   return std::chrono::milliseconds(0);
@@ -322,7 +339,9 @@ absl::StatusOr<Lsn> EngineImpl::MakeSnapshot() {
   const std::string name = fmt::format("{:016x}", applied.value);
   // Nothing was written since that snapshot: it is as good as a new one.
   if (std::find(present.begin(), present.end(), name) != present.end()) return applied;
-  return store_->Snapshot(parent + "/" + name, SyncLog());
+  TM_ASSIGN_OR_RETURN(const Lsn lsn, store_->Snapshot(parent + "/" + name, SyncLog()));
+  TM_RETURN_IF_ERROR(fs_.SyncFolder(parent));
+  return lsn;
 }
 
 Engine::Stats EngineImpl::stats() const {

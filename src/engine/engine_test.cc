@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/sweeper.h"
+#include "format/log_format.h"
 #include "types/keyspace.h"
 
 namespace tidemark::engine {
@@ -319,6 +320,25 @@ TEST_F(EngineTest, MissingLogSegmentsAreNamedNotSkipped) {
   std::filesystem::remove_all(folder_ + "/log");
   const absl::Status status = Engine::Open(fs_, Clock::System(), Options()).status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
+
+TEST_F(EngineTest, AMissingStoreIsRefusedOnceTheLogIsPurged) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Set("key" + std::to_string(i), std::string(600 << 10, 'x')).ok());
+  Crash();
+  std::filesystem::remove_all(folder_ + "/store");
+  // The whole log is there: it has everything.
+  Open();
+  EXPECT_EQ(Get("key0").size(), 600u << 10);
+  Stop();
+  Open();
+  engine_->log().SetRetention(0, std::chrono::milliseconds(60'000));
+  ASSERT_TRUE(engine_->log().Purge().ok());
+  ASSERT_GT(engine_->log().oldest(), format::kFirstLsn);
+  Stop();
+  std::filesystem::remove_all(folder_ + "/store");
+  const absl::Status status = Engine::Open(fs_, Clock::System(), Options()).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_NE(status.message().find("store is empty"), absl::string_view::npos) << status;
 }
 
 TEST_F(EngineTest, ARehearsalHasNoEffectAndSeesItsOwnChanges) {

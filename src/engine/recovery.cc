@@ -1,6 +1,7 @@
 #include "engine/recovery.h"
 
 #include "engine/applier.h"
+#include "format/log_format.h"
 
 namespace tidemark::engine {
 namespace {
@@ -49,6 +50,13 @@ absl::StatusOr<ReplayResult> Replay(kv::Store& store, log::Log& log, Clock& cloc
                   from.value, end.value);
   }
   ReplayResult result;
+  if (store.persisted() == Lsn{} && log.oldest() != format::kFirstLsn) {
+    return Errorf(
+        absl::StatusCode::kDataLoss,
+        "the store is empty, but the log before LSN {} is purged: the store's files are missing; put them back, "
+        "or restore from a backup",
+        log.oldest().value);
+  }
   if (from == end) return result;
   if (from < log.oldest()) {
     return Errorf(absl::StatusCode::kDataLoss,

@@ -111,9 +111,17 @@ class PosixFileSystem final : public FileSystem {
   }
 
   absl::Status CreateFolder(const std::string& path) override {
+    // Each name that was missing becomes durable in the folder above it: files inside would be lost with the name.
+    std::vector<std::filesystem::path> missing;
     std::error_code error;
+    for (std::filesystem::path folder = std::filesystem::absolute(path).lexically_normal();
+         !std::filesystem::exists(folder, error) && folder.has_relative_path(); folder = folder.parent_path()) {
+      if (folder.has_filename()) missing.push_back(folder);
+    }
     std::filesystem::create_directories(path, error);
-    return error ? ErrnoStatus(error.value(), "create folder " + path) : absl::OkStatus();
+    if (error) return ErrnoStatus(error.value(), "create folder " + path);
+    for (const std::filesystem::path& folder : missing) TM_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));
+    return absl::OkStatus();
   }
 
   absl::Status SyncFolder(const std::string& path) override {

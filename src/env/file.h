@@ -41,6 +41,7 @@ class FileSystem {
   virtual absl::Status Remove(const std::string& path) = 0;
   // Names (not paths) in a folder, sorted.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& folder) = 0;
+  // Also the folders above it. The names of those created are durable when it returns.
   virtual absl::Status CreateFolder(const std::string& path) = 0;
   virtual absl::Status SyncFolder(const std::string& path) = 0;
   // Bytes that an unprivileged writer can still use on the file system of `path`.

@@ -11,7 +11,11 @@
 #include <rocksdb/utilities/checkpoint.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdarg>
+#include <cstdio>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -56,6 +60,10 @@ absl::Status FromOpen(const rocksdb::Status& status, const std::string& folder) 
   if (status.IsIOError() && text.find("lock") != std::string::npos) {
     return Errorf(absl::StatusCode::kFailedPrecondition, "store {} is in use by another process: {}", folder, text);
   }
+  if (text.find("While creating a new Db") != std::string::npos) {
+    return Errorf(absl::StatusCode::kDataLoss, "store {}: its file CURRENT is missing, others are there: {}", folder,
+                  text);
+  }
   if (text.find("No such file") != std::string::npos) {
     // It looks for the name that LevelDB gave such files last, and reports that.
     if (const size_t at = text.find(".ldb"); at != std::string::npos) text.replace(at, 4, ".sst");
@@ -68,6 +76,49 @@ absl::Status FromOpen(const rocksdb::Status& status, const std::string& folder) 
   }
   return FromRocks(status, "cannot open " + folder);
 }
+
+// RocksDB's messages, in the file LOG of its folder. Its own logger aborts the process (an assertion of Debian's build)
+// when the disk is full; here a message that cannot be written is lost.
+class MessageFile final : public rocksdb::Logger {
+ public:
+  explicit MessageFile(const std::string& folder) : Logger(rocksdb::InfoLogLevel::INFO_LEVEL), path_(folder + "/LOG") {
+    Roll();
+  }
+  MessageFile(const MessageFile&) = delete;
+  MessageFile& operator=(const MessageFile&) = delete;
+  ~MessageFile() override {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+
+  using Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    MutexLock lock(mutex_);
+    if (file_ == nullptr) return;
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const int stamp = std::fprintf(file_, "%.6f ", std::chrono::duration<double>(now).count());
+    const int text = std::vfprintf(file_, format, arguments);
+    std::fputc('\n', file_);
+    std::fflush(file_);
+    bytes_ += static_cast<uint64_t>(std::max(stamp, 0)) + static_cast<uint64_t>(std::max(text, 0));
+    if (bytes_ >= kBytesMax) Roll();
+  }
+
+ private:
+  static constexpr uint64_t kBytesMax = 8 << 20;
+
+  // The file before is kept as LOG.old.
+  void Roll() {
+    if (file_ != nullptr) std::fclose(file_);
+    std::rename(path_.c_str(), (path_ + ".old").c_str());
+    file_ = std::fopen(path_.c_str(), "we");
+    bytes_ = 0;
+  }
+
+  const std::string path_;
+  Mutex mutex_;
+  std::FILE* file_ = nullptr;
+  uint64_t bytes_ = 0;
+};
 
 rocksdb::BlockBasedTableOptions TableOptions(std::shared_ptr<rocksdb::Cache> block_cache) {
   rocksdb::BlockBasedTableOptions table;
@@ -91,8 +142,6 @@ rocksdb::Options DbOptions(uint64_t ingest_bytes) {
   options.avoid_flush_during_shutdown = true;
   options.avoid_flush_during_recovery = true;
   options.bytes_per_sync = 1 << 20;
-  options.max_log_file_size = 8 << 20;
-  options.keep_log_file_num = 3;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   // The memtable stays empty.
@@ -146,8 +195,13 @@ std::string_view RocksIterator::row() const { return FromSlice(iterator_->key())
 std::string_view RocksIterator::value() const { return FromSlice(iterator_->value()); }
 absl::Status RocksIterator::status() const { return FromRocks(iterator_->status(), "scan"); }
 
-RowFile::RowFile() = default;
-RowFile::~RowFile() = default;
+RowFile::RowFile(std::string path) : path_(std::move(path)) {}
+
+RowFile::~RowFile() {
+  writer_.reset();
+  // What was written of it would keep a full disk full.
+  if (!finished_) ::unlink(path_.c_str());
+}
 
 void RowFile::Put(std::string_view row, std::string_view value) {
   if (status_.ok()) status_ = FromRocks(writer_->Put(ToSlice(row), ToSlice(value)), "write rows");
@@ -165,6 +219,7 @@ absl::StatusOr<uint64_t> RowFile::Finish() {
   TM_RETURN_IF_ERROR(status_);
   rocksdb::ExternalSstFileInfo info;
   TM_RETURN_IF_ERROR(FromRocks(writer_->Finish(&info), "finish a file of rows"));
+  finished_ = true;
   return info.file_size;
 }
 
@@ -185,6 +240,7 @@ absl::StatusOr<std::unique_ptr<Rocks>> Rocks::Open(const std::string& folder, ui
   rocks->row_file_options_->compression_per_level.clear();
   rocks->row_file_options_->compression = rocksdb::kNoCompression;
   options.listeners.push_back(rocks->listener_);
+  options.info_log = std::make_shared<MessageFile>(folder);
 
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(options, folder, &db);
@@ -218,10 +274,10 @@ std::unique_ptr<RocksIterator> Rocks::NewIterator(std::string_view end, Tier tie
 
 absl::StatusOr<std::unique_ptr<RowFile>> Rocks::NewRowFile() {
   ::unlink(RowFilePath().c_str());
-  auto file = std::unique_ptr<RowFile>(new RowFile);
+  auto file = std::unique_ptr<RowFile>(new RowFile(RowFilePath()));
   file->writer_ = std::make_unique<rocksdb::SstFileWriter>(rocksdb::EnvOptions(*row_file_options_), *row_file_options_,
                                                            /*column_family=*/nullptr, /*invalidate_page_cache=*/false);
-  TM_RETURN_IF_ERROR(FromRocks(file->writer_->Open(RowFilePath()), "create a file of rows"));
+  TM_RETURN_IF_ERROR(FromRocks(file->writer_->Open(file->path_), "create a file of rows"));
   return file;
 }
 
@@ -248,6 +304,7 @@ absl::Status Rocks::Checkpoint(const std::string& folder) {
 absl::StatusOr<Value> Rocks::GetFrom(const std::string& folder, std::string_view row) {
   rocksdb::Options options = DbOptions(1 << 20);
   options.max_open_files = 64;
+  options.info_log = std::make_shared<MessageFile>(folder);
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(TableOptions(rocksdb::NewLRUCache(1 << 20))));
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(options, folder, &raw);

@@ -50,14 +50,17 @@ class RowFile {
   void Put(std::string_view row, std::string_view value);
   void Delete(std::string_view row);
   void DeleteRange(std::string_view begin, std::string_view end);
-  // Completes and syncs the file; returns its size in bytes.
+  // Completes and syncs the file; returns its size in bytes. Without it, or when it fails, the file goes with this
+  // object.
   absl::StatusOr<uint64_t> Finish();
   const absl::Status& status() const { return status_; }
 
  private:
   friend class Rocks;
-  RowFile();
+  explicit RowFile(std::string path);
 
+  const std::string path_;
+  bool finished_ = false;
   std::unique_ptr<rocksdb::SstFileWriter> writer_;
   absl::Status status_;
 };

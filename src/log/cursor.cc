@@ -34,20 +34,25 @@ absl::Status LogCursor::Enter() {
   if (segment_ == nullptr) return purged();
   auto reader = RecordReader::Open(fs_, segment_->path, {segment_->timeline, segment_->base});
   if (absl::IsNotFound(reader.status()) && position_ < segments_->oldest()) return purged();
+  if (absl::IsDataLoss(reader.status())) return Damaged(segment_->base, Message(reader.status()));
   TM_RETURN_IF_ERROR(reader.status());
   reader_ = std::move(*reader);
   if (position_ != segment_->base) return absl::OkStatus();
   if (previous_crc_ && *previous_crc_ != reader_->header().previous_crc) {
-    return Damaged("the segment does not follow the one before it");
+    return Damaged(position_, "the segment does not follow the one before it");
   }
   previous_crc_ = reader_->header().previous_crc;
   return absl::OkStatus();
 }
 
-absl::Status LogCursor::Damaged(std::string_view cause) const {
-  return Errorf(absl::StatusCode::kDataLoss,
-                "the log is damaged at LSN {}: {}, byte offset {}: {}. To look: tidemark wal inspect {}",
-                position_.value, reader_->path(), reader_->FileOffset(position_), cause, reader_->path());
+absl::Status LogCursor::Damaged(Lsn at, std::string_view cause) const {
+  const std::string& path = segment_->path;
+  const std::string folder = path.substr(0, path.rfind('/'));
+  return Errorf(
+      absl::StatusCode::kDataLoss,
+      "the log is damaged at LSN {}: {}, byte offset {}: {}. To look: tidemark wal inspect {} --from {}. To go "
+      "on without what follows, with no server running: tidemark wal cut {} --at {}",
+      at.value, path, segment_->FileOffset(at), cause, folder, at.value, folder, at.value);
 }
 
 absl::StatusOr<Record> LogCursor::Read(Lsn limit) {
@@ -56,10 +61,10 @@ absl::StatusOr<Record> LogCursor::Read(Lsn limit) {
   }
   limit = std::min(limit, Lsn{segment_->end.load(std::memory_order_acquire)});
   TM_ASSIGN_OR_RETURN(const RecordReader::Result found, reader_->Read(position_, limit));
-  if (found.state != format::RecordState::kWhole) return Damaged("no whole record begins there");
-  if (found.header.timeline != segment_->timeline) return Damaged("the record is of another timeline");
+  if (found.state != format::RecordState::kWhole) return Damaged(position_, "no whole record begins there");
+  if (found.header.timeline != segment_->timeline) return Damaged(position_, "the record is of another timeline");
   if (previous_crc_ && *previous_crc_ != found.header.previous_crc) {
-    return Damaged("the record does not follow the one before it");
+    return Damaged(position_, "the record does not follow the one before it");
   }
   previous_crc_ = found.header.crc;
   const Lsn lsn = position_;

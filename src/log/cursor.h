@@ -27,7 +27,7 @@ class LogCursor final : public Cursor {
   absl::StatusOr<Record> Read(Lsn limit);
   // Opens the segment that holds position_.
   absl::Status Enter();
-  absl::Status Damaged(std::string_view cause) const;
+  absl::Status Damaged(Lsn at, std::string_view cause) const;
 
   FileSystem& fs_;
   const std::shared_ptr<SegmentList> segments_;

@@ -164,8 +164,8 @@ class Walk {
     if (evidence_ > at || (no_start && at != format::kFirstLsn)) {
       return Errorf(absl::StatusCode::kDataLoss,
                     "the log is damaged at LSN {}: {}, byte offset {}: {}. Records up to LSN {} were durable. To look: "
-                    "tidemark wal inspect {}. To go on without what follows: tidemark wal cut {} --at {}",
-                    at.value, segment.path, offset, found_.torn_cause, evidence_.value, segment.path, folder_,
+                    "tidemark wal inspect {} --from {}. To go on without what follows: tidemark wal cut {} --at {}",
+                    at.value, segment.path, offset, found_.torn_cause, evidence_.value, folder_, at.value, folder_,
                     at.value);
     }
     if (no_start) found_.index = found_.segments.size();

@@ -21,7 +21,11 @@ absl::StatusOr<format::LeaseFile> Retention::ReadFile(FileSystem& fs, const std:
   if (absl::IsNotFound(bytes.status())) return format::LeaseFile{};
   TM_RETURN_IF_ERROR(bytes.status());
   absl::StatusOr<format::LeaseFile> file = format::DecodeLeaseFile(*bytes);
-  if (!file.ok()) return Errorf(file.status().code(), "{}: {}", path, Message(file.status()));
+  if (!file.ok()) {
+    return Errorf(file.status().code(),
+                  "{}: {}. Put it back, or remove it to go on without the leases of replicas and backups", path,
+                  Message(file.status()));
+  }
   return file;
 }
 
