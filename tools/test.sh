@@ -94,7 +94,7 @@ run_tests() {
   step 60 "floors" check_floors
   step 60 "format" cmd_format --check
 
-  step $((1500 * factor)) "build: release" build release programs
+  step $((1500 * factor)) "build: release" build release programs process_shims
   if $step_ok; then
     if have 'tests/process/test_*.py'; then step $((900 * factor)) "process tests" /usr/bin/python3 tests/process/run.py; fi
     step $((600 * factor)) "client libraries" client_libraries

@@ -5,9 +5,10 @@
 
 Debian's own python3, because python3-redis is installed for that one.
 
-A test is a function without arguments; it fails by raising. A function marked @alone runs by itself, after the others
-(it needs the machine). --long sets TIDEMARK_LONG=1 for tests that have a long form. A test that fails prints the tail
-of the logs of its servers. Exit code 0 when all passed; the last line is the summary.
+A test is a function without arguments; it fails by raising, and is skipped by raising tidemark_process.Skipped. A
+function marked @alone runs by itself, after the others (it needs the machine). --long sets TIDEMARK_LONG=1 for tests
+that have a long form. A test that fails prints the tail of the logs of its servers. Exit code 0 when none failed; the
+last line is the summary.
 """
 
 import argparse
@@ -40,7 +41,10 @@ def discover(only):
 
 
 def run_one(path, name):
-    """In a process of its own, so that a test may change limits and leave threads behind. Returns time and failure."""
+    """In a process of its own, so that a test may change limits and leave threads behind.
+
+    Returns its time, its failure and why it was skipped.
+    """
     nodes = []
     constructor = tidemark_process.Node.__init__
 
@@ -52,27 +56,29 @@ def run_one(path, name):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     began = time.monotonic()
-    failure = None
+    failure = skipped = None
     log = tidemark_process.Node.log
     # Logs are read before the folders go.
     tails = {}
     close = tidemark_process.Node.close
 
     def close_with_tail(node):
-        tails[node.port] = log(node)
+        tails[node.port] = log(node) or tails.get(node.port, "")  # a second close finds no folder
         close(node)
 
     tidemark_process.Node.close = close_with_tail
     try:
         spec.loader.exec_module(module)
         getattr(module, name)()
+    except tidemark_process.Skipped as why:
+        skipped = str(why)
     except BaseException:
         failure = traceback.format_exc()
     for node in nodes:
         node.close()
     if failure is not None:
         failure += "".join(f"\n-- log of the server on port {port}:\n{tail}" for port, tail in tails.items() if tail)
-    return time.monotonic() - began, failure
+    return time.monotonic() - began, failure, skipped
 
 
 def worker(path, name, pipe):
@@ -85,9 +91,9 @@ def run_in_child(path, name, seconds=900):
     child.start()
     its.close()
     try:
-        result = mine.recv() if mine.poll(seconds) else (seconds, f"no end after {seconds} s")
+        result = mine.recv() if mine.poll(seconds) else (seconds, f"no end after {seconds} s", None)
     except EOFError:
-        result = (0.0, "the test's process died")
+        result = (0.0, "the test's process died", None)
     if child.is_alive():
         child.join(5)
     if child.is_alive():
@@ -114,11 +120,14 @@ def main():
         return 1
     print(f"process tests: {len(tests)} against {tidemark_process.server_binary()}", flush=True)
 
-    failed = []
+    failed, skips = [], []
 
     def report(full, result):
-        seconds, failure = result
-        print(f"  {full:<60} {seconds:7.2f} s  {'ok' if failure is None else 'FAILED'}", flush=True)
+        seconds, failure, skipped = result
+        outcome = "FAILED" if failure is not None else "ok" if skipped is None else f"skipped: {skipped}"
+        print(f"  {full:<60} {seconds:7.2f} s  {outcome}", flush=True)
+        if skipped is not None:
+            skips.append(full)
         if failure is not None:
             failed.append(full)
             print("    " + failure.replace("\n", "\n    "), flush=True)
@@ -136,7 +145,7 @@ def main():
     if failed:
         print(f"process tests: {len(failed)} of {len(tests)} FAILED in {took:.0f} s: {', '.join(failed)}")
         return 1
-    print(f"process tests: all {len(tests)} passed in {took:.0f} s")
+    print(f"process tests: {len(tests) - len(skips)} of {len(tests)} passed, {len(skips)} skipped, in {took:.0f} s")
     return 0
 
 

@@ -30,6 +30,29 @@ def server_binary():
     return max(found, key=lambda p: p.stat().st_mtime)
 
 
+def seed():
+    """What a random test starts from: TM_SEED, else the time. Printed, so that a failure can be repeated."""
+    number = int(os.environ.get("TM_SEED", time.time_ns() % 1_000_000_000))
+    print(f"    TM_SEED={number}", flush=True)
+    return number
+
+
+def long_form():
+    """Whether the runner was asked for the long forms."""
+    return os.environ.get("TIDEMARK_LONG") == "1"
+
+
+def preload(name):
+    """Path of the shim NAME/shim.cc, which the build leaves beside the server."""
+    path = server_binary().parent / f"lib{name}_shim.so"
+    assert path.exists(), f"no {path}: build the target process_shims"
+    return path
+
+
+class Skipped(Exception):
+    """Raised by a test that this machine does not permit; says why. The runner counts it apart."""
+
+
 def free_port():
     """A port that was free a moment ago, below the range from which the system takes ports for clients."""
     while True:
