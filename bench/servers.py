@@ -5,6 +5,7 @@ as Linux counts them in /proc/PID.
 """
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -16,9 +17,12 @@ TICKS = os.sysconf('SC_CLK_TCK')
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, below the range from which the system takes ports for clients."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as probe:
+            if probe.connect_ex(('127.0.0.1', port)) != 0:
+                return port
 
 
 class Server:
