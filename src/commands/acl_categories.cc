@@ -40,7 +40,7 @@ bool IsIn(const CommandTable::Row& row, std::string_view category) {
   const auto has = [&spec](uint32_t flag) { return (spec.flags & flag) != 0; };
   // A command that only has subcommands has no category but @slow.
   const bool container = !spec.subcommands.empty() && spec.name != "command";
-  if (category == "read") return has(kReadonly) && spec.group != "scripting";
+  if (category == "read") return has(kReadonly) && !has(kStateful) && spec.group != "scripting";
   if (category == "write") return has(kWrite);
   if (category == "admin") return has(kAdmin) || Among(kAdminToo, row.full_name);
   if (category == "dangerous") return has(kAdmin) || Among(kDangerous, row.full_name);

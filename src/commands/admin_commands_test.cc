@@ -99,7 +99,7 @@ TEST_F(AdminTest, InfoAnswersWithinATransaction) {
   Run("client list");
   Run("memory stats");
   EXPECT_THAT(Run("exec"),
-              AllOf(StartsWith("[OK, \"# Server"), HasSubstr("\"maxclients\", \"10000\""), HasSubstr("cmd=")));
+              AllOf(StartsWith("[OK, \"# Server"), HasSubstr("\"maxclients\", \"10000\""), HasSubstr("cmd=exec")));
 }
 
 TEST_F(AdminTest, ConfigIsShownAndChangedWhole) {
@@ -165,6 +165,12 @@ TEST_F(AdminTest, SubscribersAreConfirmedInOrderAndConfined) {
   EXPECT_EQ(Run("pubsub channels"), R"(["c"])");
   Leave(other);
   EXPECT_EQ(Run("publish c hello"), "0");
+}
+
+TEST_F(AdminTest, ConfirmationsComeThoughRepliesAreOff) {
+  Run("client reply off");
+  Run("subscribe a");
+  EXPECT_TRUE(client().sends_message);
 }
 
 TEST_F(AdminTest, ClientsAreListedKilledAndPaused) {
@@ -251,6 +257,7 @@ TEST_F(AdminTest, CommandFindsKeys) {
   EXPECT_EQ(Run("command getkeys nosuch x"), "(error) ERR Invalid command specified");
   EXPECT_EQ(Run("command getkeys get"), "(error) ERR wrong number of arguments for 'command|getkeys' command");
   EXPECT_EQ(Run("command getkeysandflags get a"), R"([["a", [RO, access]]])");
+  EXPECT_EQ(Run("command getkeysandflags rename a b"), R"([["a", [RW, access, delete]], ["b", [OW, update]]])");
   EXPECT_EQ(Run("command list filterby pattern hse*x"), R"(["hsetnx"])");
   EXPECT_EQ(Run("command list filterby foo x"), "(error) ERR syntax error");
 }

@@ -258,7 +258,7 @@ constexpr std::array kBitCommands = {
     Spec("bitpos", -3, kReadonly, kFirstKey, "RO access", "2.8.7", BitPos, "key bit [start [end [BYTE | BIT]]]",
          "O(N), N being the number of bytes in the range",
          "Finds the first bit that is set, or clear, in a value or in part of it."),
-    Spec("bitop", -4, kWrite | kDenyOom, {2, -1, 1}, "OW update", "2.6.0", BitOp,
+    Spec("bitop", -4, kWrite | kDenyOom, {2, -1, 1}, "OW update/RO access", "2.6.0", BitOp,
          "<AND | OR | XOR | NOT> destkey key [key ...]", "O(N), N being the length of the longest value",
          "Combines values bit by bit and stores the result in a key."),
     Spec(

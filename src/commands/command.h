@@ -92,6 +92,7 @@ struct CommandSpec {
   std::vector<int> (*find_keys)(Args args) = nullptr;
   // Key specification flags of COMMAND INFO where the default ("RO access" / "RW update") is not right, e.g. "OW
   // update".
+  // For several specifications of one key each, the last of which takes all keys that are left: "OW update/RO access".
   std::string_view key_flags = {};
 };
 

@@ -135,7 +135,7 @@ absl::Status Copy(Context& ctx) {
 }
 
 constexpr CommandSpec kDatabaseCommands[] = {
-    MakeSpec("generic", "copy", -3, kWrite | kDenyOom, kTwoKeys, "RO access", "6.2.0", Copy,
+    MakeSpec("generic", "copy", -3, kWrite | kDenyOom, kTwoKeys, "RO access/OW update", "6.2.0", Copy,
              "source destination [DB destination-db] [REPLACE]",
              "O(N), N being the number of members of a collection; O(1) for strings",
              "Copies what a key holds, with its expiry, to another key."),

@@ -6,8 +6,10 @@
 
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
+#include "commands/latency.h"
 #include "commands/slowlog.h"
 #include "commands/watch_table.h"
+#include "env/clock.h"
 
 namespace tidemark::commands {
 namespace {
@@ -102,6 +104,15 @@ bool Dispatcher::MustPause(const Client& client, const CommandSpec& spec) const 
 
 void Dispatcher::CountError(std::string_view error) { server_.stats.CountError(error); }
 
+void Dispatcher::CountCall(const Client& client, const CommandSpec& spec, Args args, uint64_t nanos, bool ok) {
+  server_.stats.CountCall(spec, nanos, ok);
+  server_.slowlog.Offer(client, spec, args, nanos / 1000);
+  if (const uint64_t millis = nanos / 1'000'000; millis != 0 && server_.latency.Wants(millis)) {
+    const std::string_view event = (spec.flags & kFast) != 0 ? "fast-command" : "command";
+    server_.latency.Add(event, millis, Clock::System().WallMicros() / 1'000'000);
+  }
+}
+
 Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int attempt) {
   const CommandSpec* spec = CommandTable::Get().Resolve(args);
   if (const absl::Status refused = Admit(client, spec, args); !refused.ok()) {
@@ -112,6 +123,7 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
     out.Error(Message(refused));
     return Outcome::kReplied;
   }
+  client.last_command = spec;
   if (client.in_multi && std::find(never_queued_.begin(), never_queued_.end(), spec) == never_queued_.end()) {
     client.queued.push_back({spec, {args.begin(), args.end()}});
     out.Simple("QUEUED");
@@ -132,9 +144,7 @@ Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp
     CountError(line);
     out.Error(line);
   }
-  const uint64_t nanos = NowNanos() - started;
-  server_.stats.CountCall(spec, nanos, status.ok());
-  server_.slowlog.Offer(client, spec, args, nanos / 1000);
+  CountCall(client, spec, args, NowNanos() - started, status.ok());
   return Outcome::kReplied;
 }
 
@@ -288,9 +298,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     out.Truncate(mark);
     out.Error(ErrorLine(status));
   }
-  const uint64_t nanos = NowNanos() - started;
-  server_.stats.CountCall(*spec, nanos, status.ok());
-  server_.slowlog.Offer(client, *spec, args, nanos / 1000);
+  CountCall(client, *spec, args, NowNanos() - started, status.ok());
   return true;
 }
 

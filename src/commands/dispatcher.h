@@ -49,6 +49,8 @@ class Dispatcher {
   absl::StatusOr<bool> WatchHolds(Client& client, kv::Txn& txn) const;
   void EndMulti(Client& client);
   void CountError(std::string_view error);
+  // One call that ran: statistics, SLOWLOG and LATENCY.
+  void CountCall(const Client& client, const CommandSpec& spec, Args args, uint64_t nanos, bool ok);
 
   Server& server_;
   const CommandSpec* const exec_;

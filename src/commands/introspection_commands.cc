@@ -41,6 +41,11 @@ const CommandTable::Row* FindByFullName(std::string_view name) {
   return (row.parent != nullptr) == (bar != std::string_view::npos) ? &row : nullptr;
 }
 
+// Some commands read rows in a way of their own (WATCH); Redis does not call that reading.
+uint32_t ShownFlags(const CommandSpec& spec) {
+  return (spec.flags & kStateful) != 0 ? spec.flags & ~kReadonly : spec.flags;
+}
+
 void WriteFlags(resp::Writer& out, uint32_t flags) {
   const auto header = out.BeginDeferred(resp::Writer::Kind::kSet);
   size_t count = 0;
@@ -52,28 +57,34 @@ void WriteFlags(resp::Writer& out, uint32_t flags) {
   out.EndDeferred(header, count);
 }
 
-// "RO access" as a set of words.
-void WriteKeyFlags(resp::Writer& out, const CommandSpec& spec) {
-  std::string_view flags = spec.key_flags;
-  if (flags.empty()) flags = (spec.flags & kWrite) != 0 ? "RW update" : "RO access";
-  const auto header = out.BeginDeferred(resp::Writer::Kind::kSet);
-  size_t count = 0;
-  while (!flags.empty()) {
-    const size_t end = std::min(flags.find(' '), flags.size());
-    out.Simple(flags.substr(0, end));
-    flags.remove_prefix(std::min(end + 1, flags.size()));
-    ++count;
+std::vector<std::string_view> Split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(separator), text.size());
+    parts.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
-  out.EndDeferred(header, count);
+  return parts;
 }
 
-void WriteKeySpecs(resp::Writer& out, const CommandSpec& spec) {
-  const KeyPositions& keys = spec.keys;
-  out.Set(keys.first == 0 ? 0 : 1);
-  if (keys.first == 0) return;
+// Flags of each key specification: one a key, the last for all that are left.
+std::vector<std::string_view> KeyFlags(const CommandSpec& spec) {
+  if (!spec.key_flags.empty()) return Split(spec.key_flags, '/');
+  return {(spec.flags & kWrite) != 0 ? "RW update" : "RO access"};
+}
+
+// "RO access" as a set of words.
+void WriteWords(resp::Writer& out, std::string_view text) {
+  const std::vector<std::string_view> words = Split(text, ' ');
+  out.Set(words.size());
+  for (const std::string_view word : words) out.Simple(word);
+}
+
+// Keys from `first` to `last` (relative; negative: from the end).
+void WriteKeySpec(resp::Writer& out, std::string_view flags, int first, int last, int step) {
   out.Map(3);
   out.Bulk("flags");
-  WriteKeyFlags(out, spec);
+  WriteWords(out, flags);
   out.Bulk("begin_search");
   out.Map(2);
   out.Bulk("type");
@@ -81,7 +92,7 @@ void WriteKeySpecs(resp::Writer& out, const CommandSpec& spec) {
   out.Bulk("spec");
   out.Map(1);
   out.Bulk("index");
-  out.Integer(keys.first);
+  out.Integer(first);
   out.Bulk("find_keys");
   out.Map(2);
   out.Bulk("type");
@@ -89,11 +100,26 @@ void WriteKeySpecs(resp::Writer& out, const CommandSpec& spec) {
   out.Bulk("spec");
   out.Map(3);
   out.Bulk("lastkey");
-  out.Integer(keys.last < 0 ? keys.last : keys.last - keys.first);
+  out.Integer(last);
   out.Bulk("keystep");
-  out.Integer(keys.step);
+  out.Integer(step);
   out.Bulk("limit");
   out.Integer(0);
+}
+
+void WriteKeySpecs(resp::Writer& out, const CommandSpec& spec) {
+  const KeyPositions& keys = spec.keys;
+  if (keys.first == 0) {
+    out.Set(0);
+    return;
+  }
+  const std::vector<std::string_view> flags = KeyFlags(spec);
+  out.Set(flags.size());
+  for (size_t i = 0; i < flags.size(); ++i) {
+    const int first = keys.first + static_cast<int>(i) * keys.step;
+    const int last = i + 1 < flags.size() ? 0 : keys.last < 0 ? keys.last : keys.last - first;
+    WriteKeySpec(out, flags[i], first, last, keys.step);
+  }
 }
 
 void WriteInfo(resp::Writer& out, const CommandTable::Row& row) {
@@ -103,7 +129,7 @@ void WriteInfo(resp::Writer& out, const CommandTable::Row& row) {
   out.Array(10);
   out.Bulk(row.full_name);
   out.Integer(spec.arity);
-  WriteFlags(out, container ? 0 : spec.flags);
+  WriteFlags(out, container ? 0 : ShownFlags(spec));
   out.Integer(spec.keys.first);
   out.Integer(spec.keys.last);
   out.Integer(spec.keys.step);
@@ -297,10 +323,11 @@ absl::Status CommandGetkeysandflags(Context& ctx) {
   std::vector<int> positions;
   TM_ASSIGN_OR_RETURN(const CommandSpec* const spec, KeysOf(request, &positions));
   ctx.out.Array(positions.size());
-  for (const int position : positions) {
+  const std::vector<std::string_view> flags = KeyFlags(*spec);
+  for (size_t i = 0; i < positions.size(); ++i) {
     ctx.out.Array(2);
-    ctx.out.Bulk(request[static_cast<size_t>(position)]);
-    WriteKeyFlags(ctx.out, *spec);
+    ctx.out.Bulk(request[static_cast<size_t>(positions[i])]);
+    WriteWords(ctx.out, flags[std::min(i, flags.size() - 1)]);
   }
   return absl::OkStatus();
 }

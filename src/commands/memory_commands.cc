@@ -191,7 +191,8 @@ constexpr CommandSpec kSubcommands[] = {
      .summary = "Estimates the bytes of a key and its value.",
      .complexity = "O(N) with N the number of samples",
      .syntax = "key [SAMPLES count]",
-     .handler = MemoryUsage},
+     .handler = MemoryUsage,
+     .key_flags = "RO"},
 };
 constexpr CommandSpec kCommands[] = {
     {.name = "memory",
