@@ -115,7 +115,7 @@ constexpr auto kData = std::to_array<Option>({
     Memory("log-apply-max", "1073741824", kMiB)
         .Fixed()
         .Says("bytes of log after which the store is persisted, at the latest: bounds how long a start replays"),
-    Memory("store-dirty-size", "100663296", kMiB)
+    Memory("store-dirty-size", "402653184", kMiB)
         .Fixed()
         .Says("bytes of changed rows in memory at which they are written out"),
     Memory("disk-low-water", "268435456")

@@ -59,6 +59,17 @@ class HotTable {
       if (slot.hash == hash && slot.entry->key() == key) return slot.entry;
     }
   }
+  // Two steps of a look-up ahead of time: the slot, then (once that has come) the entry at it, which is most often the
+  // one that is meant. May be null.
+  void PrefetchSlot(uint64_t hash) const {
+    const Shard& shard = shards_[hash >> (64 - kShardBits)];
+    __builtin_prefetch(&shard.slots[hash & shard.mask]);
+  }
+  const Entry* EntryAt(uint64_t hash) const {
+    const Shard& shard = shards_[hash >> (64 - kShardBits)];
+    const Slot& slot = shard.slots[hash & shard.mask];
+    return slot.hash == hash ? slot.entry : nullptr;
+  }
   // Takes the entry, whose key is not in the table.
   void Insert(uint64_t hash, Entry* entry);
   // Gives the entry, which is in the table, back to the caller.

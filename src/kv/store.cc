@@ -2,6 +2,8 @@
 // scan.cc.
 #include "kv/store.h"
 
+#include <absl/container/inlined_vector.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
@@ -81,6 +83,25 @@ bool Store::FindInMemory(uint64_t hash, std::string_view row, Value* value) cons
   if (!entry->referenced.load(std::memory_order_relaxed)) entry->referenced.store(true, std::memory_order_relaxed);
   *value = entry->value;
   return true;
+}
+
+void Store::Prefetch(std::span<const uint64_t> hashes) const {
+  const std::shared_lock lock(lock_);
+  for (const uint64_t hash : hashes) table_.PrefetchSlot(hash);
+  absl::InlinedVector<const Entry*, 32> entries;
+  for (const uint64_t hash : hashes) {
+    const Entry* entry = table_.EntryAt(hash);
+    if (entry == nullptr) continue;
+    __builtin_prefetch(entry);
+    entries.push_back(entry);
+  }
+  for (const Entry* entry : entries) entry->value.Prefetch();
+}
+
+Value Store::Peek(std::string_view row) const {
+  const std::shared_lock lock(lock_);
+  const Entry* entry = table_.Find(Hash64(row), row);
+  return entry == nullptr ? Value() : entry->value;
 }
 
 // Not an atomic addition: a count lost between threads is worth less than the bus lock.

@@ -20,6 +20,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,6 +70,12 @@ class Store {
   // As Txn::Scan. A scan that ends in ColdRow() or another error may have visited rows before.
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier, const Txn::Visitor& visit);
   DbState db(DbIndex db) const;
+
+  // Brings what Get would look at of these rows (by their Hash64) into the processor's cache, all at once: look-ups one
+  // after the other would each wait for memory. A hint; reads nothing from RocksDB.
+  void Prefetch(std::span<const uint64_t> hashes) const;
+  // The row if the hot table has it; null otherwise, whatever RocksDB has. For hints.
+  Value Peek(std::string_view row) const;
 
   // What Reader and Writer have in common: reading while the lock is held, so that all reads see one moment. With
   // Tier::kDisk others wait for the disk, so only as a last resort.

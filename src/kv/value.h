@@ -44,6 +44,7 @@ class Value {
     return body_ == nullptr ? std::string_view()
                             : std::string_view(reinterpret_cast<const char*>(body_ + 1), body_->size);
   }
+  void Prefetch() const { __builtin_prefetch(body_); }
   char* mutable_data() { return reinterpret_cast<char*>(body_ + 1); }
 
  private:

@@ -96,10 +96,11 @@ void IoThread::StartTurn() {
 }
 
 void IoThread::EndTurn() {
-  if (turn_.empty()) return;
-  // A command of this turn may have seen what another thread appended: that too must be out of this process's memory.
+  // Also without a reply to send: CLIENT REPLY OFF writes too. And a command of this turn may have seen what another
+  // thread appended: that must be out of this process's memory before the reply leaves.
   const Lsn end = engine_.last_end();
   if (engine_.log().written() < end) engine_.EndTurn();
+  if (turn_.empty()) return;
   if (settings_.sync_always.load(std::memory_order_relaxed) && engine_.log().durable() < end) {
     engine_.log().RequestSync(end);
     SendTurn(end);

@@ -19,6 +19,7 @@
 
 #include "base/mutex.h"
 #include "commands/client_registry.h"
+#include "commands/prefetch.h"
 #include "engine/engine.h"
 #include "server/settings.h"
 
@@ -47,6 +48,7 @@ class IoThread {
   int number() const { return number_; }
   // Wall clock in milliseconds, read at most once a turn.
   uint64_t now_ms();
+  commands::Prefetcher& prefetcher() { return prefetcher_; }
   // Connections of this thread. Any thread.
   size_t sessions() const { return session_count_.load(std::memory_order_relaxed); }
 
@@ -80,6 +82,7 @@ class IoThread {
 
   const int number_;
   engine::Engine& engine_;
+  commands::Prefetcher prefetcher_{engine_.store()};
   const Settings& settings_;
   commands::ClientRegistry& clients_;
   // One thread runs it, which lets Asio spare itself the waking of others.

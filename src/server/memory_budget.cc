@@ -57,7 +57,7 @@ uint64_t GroupLimit(const std::string& root) {
 
 MemoryBudget DivideMemory(uint64_t maxmemory, uint64_t block_cache, uint64_t dirty, uint64_t machine_bytes) {
   constexpr uint64_t kLeast = 64ull << 20;
-  constexpr uint64_t kMost = 1ull << 30;
+  constexpr uint64_t kMost = 2ull << 30;
   const uint64_t whole = maxmemory != 0 ? maxmemory : std::clamp(machine_bytes / 4, kLeast, kMost);
   MemoryBudget budget;
   budget.block_cache = block_cache == 0 ? whole / 4 : std::min(block_cache, whole / 2);

@@ -14,7 +14,7 @@ struct MemoryBudget {
   uint64_t dirty = 0;        // changed rows not yet written out, out of `hot`
 };
 
-// `maxmemory` 0 takes a quarter of `machine_bytes`, at least 64 MiB and at most 1 GiB. `block_cache` 0 takes a quarter
+// `maxmemory` 0 takes a quarter of `machine_bytes`, at least 64 MiB and at most 2 GiB. `block_cache` 0 takes a quarter
 // of the whole; given, it gets what it asks for, up to half. The hot rows have the rest. At most a third of them may be
 // dirty, since writers are only stopped at twice `dirty`.
 MemoryBudget DivideMemory(uint64_t maxmemory, uint64_t block_cache, uint64_t dirty, uint64_t machine_bytes);

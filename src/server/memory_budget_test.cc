@@ -24,7 +24,7 @@ TEST(MemoryBudget, WithoutMaxmemoryAShareOfTheMachine) {
   };
   EXPECT_EQ(whole(2048 * kMiB), 512 * kMiB);
   EXPECT_EQ(whole(64 * kMiB), 64 * kMiB);
-  EXPECT_EQ(whole(65536 * kMiB), 1024 * kMiB);
+  EXPECT_EQ(whole(65536 * kMiB), 2048 * kMiB);
 }
 
 TEST(MemoryBudget, WritersStopBeforeChangedRowsFillTheMemory) {

@@ -89,6 +89,11 @@ bool Session::ParseRequest() {
       consumed_ = consumed;
       has_request_ = true;
       attempt_ = 0;
+      if (looked_ahead_ > 0) {
+        --looked_ahead_;
+      } else {
+        looked_ahead_ = thread_.prefetcher().Ahead(*this, input_.view().substr(consumed), limits_);
+      }
       return true;
     case resp::ParseResult::kIncomplete:
       input_.Consume(consumed);

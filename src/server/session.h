@@ -105,6 +105,8 @@ class Session final : public commands::Client, public std::enable_shared_from_th
 
   InputBuffer input_;
   resp::Parser parser_;
+  // Requests behind the last one parsed for which the prefetcher has looked ahead already.
+  size_t looked_ahead_ = 0;
   resp::Limits limits_;
   resp::Request request_;
   // Bytes of input_ that request_ stands in, while has_request_.

@@ -24,7 +24,7 @@ absl::Status WrongType();
 
 // A key as found. What is `expired` reads as absent, but stands in its row until it is replaced or swept.
 struct Key {
-  std::string name;
+  std::string_view name;    // as given to Find, or in the row visited: not owned
   Type type = Type::kNone;  // kNone: absent or expired
   uint64_t expire_ms = 0;   // 0: never
   std::string_view string;  // value of a string; lives as long as `row`

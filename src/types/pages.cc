@@ -63,7 +63,7 @@ absl::StatusOr<KeyPage> ReadKeyPage(Keyspace& keyspace, uint64_t cursor, size_t 
   TM_ASSIGN_OR_RETURN(page.next, ReadPage(count, &page.names, [&](size_t limit, Groups<std::string>* groups) {
                         return keyspace.VisitKeys(cursor, limit, [&](const Key& key, uint64_t order) {
                           groups->Visit(order);
-                          if (key && wanted(key)) groups->Keep(key.name);
+                          if (key && wanted(key)) groups->Keep(std::string(key.name));
                           return true;
                         });
                       }));
