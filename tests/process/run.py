@@ -85,7 +85,8 @@ def worker(path, name, pipe):
     pipe.send(run_one(path, name))
 
 
-def run_in_child(path, name, seconds=900):
+def run_in_child(path, name):
+    seconds = 7200 if tidemark_process.long_form() else 900
     mine, its = multiprocessing.Pipe(duplex=False)
     child = multiprocessing.Process(target=worker, args=(path, name, its))
     child.start()
