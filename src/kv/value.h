@@ -2,10 +2,10 @@
 // of hot rows, a snapshot of changed rows and a reader can share it without copying.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -17,7 +17,7 @@ class Value {
  public:
   Value() = default;
   explicit Value(std::string_view bytes) : Value(Uninitialized(bytes.size())) {
-    std::memcpy(mutable_data(), bytes.data(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), mutable_data());
   }
   // A value of `size` bytes to be filled through mutable_data() before it is shared.
   static Value Uninitialized(size_t size) {
