@@ -28,6 +28,8 @@ changed_sources() {
 tidy_changed() {
   local files
   mapfile -t files < <(changed_sources)
+  # Outside a clone nobody can tell what has changed.
+  if [ ${#files[@]} -eq 0 ]; then echo "result: no changed files known"; return; fi
   cmake --preset lint
   tidy "${files[@]}"
   echo "result: ${#files[@]} changed files"
