@@ -11,7 +11,7 @@ template <typename T>
 class Relaxed {
  public:
   Relaxed() : value_(T()) {}
-  Relaxed(T value) : value_(value) {}
+  Relaxed(T value) : value_(value) {}  // NOLINT(google-explicit-constructor): stands in for a T
   Relaxed(const Relaxed&) = delete;
   Relaxed& operator=(const Relaxed& other) { return *this = other.load(); }
   Relaxed& operator=(T value) {
@@ -19,7 +19,7 @@ class Relaxed {
     return *this;
   }
   T load() const { return value_.load(std::memory_order_relaxed); }
-  operator T() const { return load(); }
+  operator T() const { return load(); }  // NOLINT(google-explicit-constructor): stands in for a T
   // For the one writing thread: not an atomic step.
   Relaxed& operator++() { return *this += T(1); }
   Relaxed& operator+=(T amount) { return *this = static_cast<T>(load() + amount); }

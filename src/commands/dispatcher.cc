@@ -202,7 +202,7 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
     const size_t mark = server_.engine.MarkTransaction(txn);
     const uint64_t started = NowNanos();
-    const absl::Status status = queued.spec->handler(ctx);
+    absl::Status status = queued.spec->handler(ctx);
     if (kv::IsColdRow(status)) return status;
     if (!status.ok()) {
       server_.engine.RollBackTo(txn, mark);

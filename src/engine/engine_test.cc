@@ -198,7 +198,8 @@ TEST_F(EngineTest, CollectionIdsDifferWithinAndBetweenTransactions) {
     const auto make = [&](kv::Txn& txn) -> absl::Status {
       Keyspace keyspace(txn, DbIndex{0});
       for (int k = 0; k < count; ++k) {
-        TM_ASSIGN_OR_RETURN(Key key, keyspace.Find("k" + std::to_string(ids.size())));
+        const std::string name = "k" + std::to_string(ids.size());
+        TM_ASSIGN_OR_RETURN(Key key, keyspace.Find(name));
         ids.push_back(txn.NewCollectionId());
         keyspace.PutCollection(&key, Type::kHash, ids.back(), 1, 0);
       }

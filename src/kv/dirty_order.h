@@ -38,8 +38,10 @@ class DirtyOrder {
    public:
     explicit Place(Entry* entry) : bits_(reinterpret_cast<uintptr_t>(entry)) {}
     explicit Place(Layer* layer) : bits_(reinterpret_cast<uintptr_t>(layer) | 1) {}
+    // NOLINTBEGIN(performance-no-int-to-ptr): a tagged pointer
     Layer* layer() const { return (bits_ & 1) != 0 ? reinterpret_cast<Layer*>(bits_ & ~uintptr_t{1}) : nullptr; }
     Entry* entry() const { return reinterpret_cast<Entry*>(bits_); }
+    // NOLINTEND(performance-no-int-to-ptr)
 
    private:
     uintptr_t bits_;

@@ -83,7 +83,7 @@ class HotTable {
   void Sweep(size_t entries, const Enough& enough, const Evict& evict);
   // All rows of one shard, without the clock.
   template <typename Evict>
-  void SweepShard(size_t shard, const Evict& evict);
+  void SweepShard(size_t index, const Evict& evict);
 
  private:
   struct Slot {

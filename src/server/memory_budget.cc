@@ -1,5 +1,6 @@
 #include "server/memory_budget.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ uint64_t ReadLimit(const std::string& path) {
 uint64_t LeastLimit(const std::string& mount, std::string group, const std::string& file) {
   uint64_t least = kUnlimited;
   while (true) {
-    least = std::min(least, ReadLimit(mount + group + "/" + file));
+    least = std::min(least, ReadLimit(fmt::format("{}{}/{}", mount, group, file)));
     const size_t slash = group.rfind('/');
     if (slash == std::string::npos || group.empty()) return least;
     group.resize(slash);

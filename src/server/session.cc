@@ -151,12 +151,11 @@ void Session::RehearseOnWorker() {
     resp::Writer reply;
     reply.SetProtocol(self->protocol);
     const bool final = self->services_.dispatcher.Rehearse(*self, self->request_.args, reply);
-    self->thread_.Post(
-        [self, final, bytes = std::move(reply.buffer())]() mutable { self->OnRehearsed(final, std::move(bytes)); });
+    self->thread_.Post([self, final, bytes = std::move(reply.buffer())]() { self->OnRehearsed(final, bytes); });
   });
 }
 
-void Session::OnRehearsed(bool final, std::string reply) {
+void Session::OnRehearsed(bool final, std::string_view reply) {
   busy_ = false;
   if (closed_) {
     Leave();

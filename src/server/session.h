@@ -88,7 +88,7 @@ class Session final : public commands::Client, public std::enable_shared_from_th
   bool ExecuteRequest();
   void FinishRequest(size_t reply_start);
   void RehearseOnWorker();
-  void OnRehearsed(bool final, std::string reply);
+  void OnRehearsed(bool final, std::string_view reply);
   void ApplyCloseRequest();
   void TakeInbox();
   void JoinTurn();

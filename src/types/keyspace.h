@@ -58,7 +58,8 @@ class Keyspace {
   // Time by which expiry is decided, ms since 1970.
   uint64_t now_ms() const { return txn_->now().millis(); }
 
-  // The errors of these are the transaction's (a cold row among them), and DATA_LOSS for a damaged row.
+  // The errors of these are the transaction's (a cold row among them), and DATA_LOSS for a damaged row. `name` must
+  // outlive the Key, which points to it.
   absl::StatusOr<Key> Find(std::string_view name);
   // As Find, but WrongType() when the key holds another type.
   absl::StatusOr<Key> Find(std::string_view name, Type wanted);

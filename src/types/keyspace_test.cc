@@ -257,7 +257,8 @@ TEST_F(KeyspaceTest, RandomChangesKeepCountsExpiryIndexAndDeadRows) {
 TEST_F(KeyspaceTest, VisitsKeysInOrderFromAnyPlace) {
   std::map<uint64_t, std::string> by_order;
   for (int i = 0; i < 100; ++i) {
-    Key key = Find("key:" + std::to_string(i));
+    const std::string name = "key:" + std::to_string(i);
+    Key key = Find(name);
     keys().PutString(&key, "v", i % 2 == 0 ? 0 : kStartMs + 1);
     by_order[KeyOrder(key.name)] = key.name;
   }
