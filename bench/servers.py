@@ -3,6 +3,7 @@
 Standard library only. CPU and disk figures are of the whole process with its threads and the children it waited for,
 as Linux counts them in /proc/PID.
 """
+import ctypes
 import os
 import pathlib
 import random
@@ -25,6 +26,11 @@ def free_port():
                 return port
 
 
+def end_with_parent():
+    """In the child: a benchmark that is killed takes its servers with it (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Server:
     """`kind` is 'tidemark' or 'redis'; `prefix` runs before the program (a cgroup's entry, say)."""
 
@@ -42,7 +48,7 @@ class Server:
             command = [str(binary), *common]
         self.log = self.folder.with_suffix('.log')
         with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen([*prefix, *command, *flags], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*prefix, *command, *flags], stdout=log, stderr=log, preexec_fn=end_with_parent)
         self.wait_ready()
 
     def wait_ready(self, seconds=60):
