@@ -25,8 +25,8 @@ void Session::Start() {
   Read();
 }
 
-// Reading, not waiting for readability: Asio's reactor then takes the bytes itself when the socket becomes ready, and
-// rearms without a system call once a read has emptied the socket. A wait would cost an epoll_ctl each time.
+// Reading, not waiting for readability: Asio's reactor then takes the bytes itself when the socket becomes ready.
+// Arming the next read costs a recv that finds nothing; a wait would cost an epoll_ctl in its place.
 void Session::Read() {
   if (reading_ || closed_ || busy_ || parked_ || end_of_input_ || close_when_sent_) return;
   if (paused_ && input_.size() >= kPauseInput) return;
