@@ -1,0 +1,70 @@
+// Base snapshots: a checkpoint of the store, file by file, in the archive. A file that the archive has already (by hash
+// and size) is not sent again; the manifest is put last, so a base without one does not exist; an upload that was cut
+// goes on with the files that are missing.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "archive/catalog.h"
+#include "archive/codec.h"
+#include "base/status.h"
+#include "objstore/object_store.h"
+
+namespace tidemark::archive {
+
+struct ManifestFile {
+  std::string name;  // within the checkpoint's folder
+  format::FileName content;
+  // What tells that a file of the same database is unchanged without reading it (hard links keep both).
+  uint64_t inode = 0;
+  uint64_t modified_nanos = 0;
+};
+// base/….json: JSON, with a checksum of its own.
+struct Manifest {
+  format::BaseName name;
+  format::Id128 cluster_id{};
+  format::Id128 timeline_id{};
+  uint32_t last_crc = 0;  // CRC field of the record that ends at name.lsn; 0 at the log's origin
+  bool last_crc_known = false;
+  uint64_t created_micros = 0;
+  std::string database_id;  // of RocksDB: the same while inodes mean the same
+  std::vector<ManifestFile> files;
+  uint64_t bytes() const;
+};
+std::string EncodeManifest(const Manifest& manifest);
+absl::StatusOr<Manifest> DecodeManifest(std::string_view json);
+
+struct BaseProgress {
+  std::atomic<uint64_t> bytes_total{0};
+  std::atomic<uint64_t> bytes_done{0};  // sent or found there
+  std::atomic<uint64_t> bytes_sent{0};
+  std::atomic<uint64_t> files_total{0};
+  std::atomic<uint64_t> files_done{0};
+  std::atomic<bool> cancel{false};  // set to end the upload or download with CANCELLED
+};
+
+struct BaseOptions {
+  int jobs = 4;
+  CodecOptions codec;  // files are encrypted when there is a key; compressed never: RocksDB's files are
+};
+
+// Uploads the checkpoint in `folder`; manifest.files is filled in, the rest is the caller's. `previous`: an own earlier
+// manifest, to spare reading unchanged files (may be null). Holds an archive lease while it works, so that retention
+// spares files that no manifest names yet. Passing errors are retried by the store only: call again to go on.
+absl::StatusOr<Manifest> UploadBase(objstore::ObjectStore& store, const std::string& folder, Manifest manifest,
+                                    const Manifest* previous, const BaseOptions& options, BaseProgress* progress);
+
+absl::StatusOr<Manifest> ReadManifest(objstore::ObjectStore& store, const BaseEntry& base);
+
+// Downloads every file of the manifest into `folder` (made if missing), each written aside, checked against its hash,
+// synced and renamed; files that are there with the right size and hash are kept, so that a second call resumes.
+absl::Status DownloadBase(objstore::ObjectStore& store, const Manifest& manifest, const std::string& folder,
+                          const BaseOptions& options, BaseProgress* progress);
+// Reads a file object whole and checks it, without writing anything.
+absl::Status VerifyFile(objstore::ObjectStore& store, const format::FileName& file, const KeyRing& keys);
+
+}  // namespace tidemark::archive
