@@ -15,6 +15,7 @@
 
 #include "archive/catalog.h"
 #include "archive/upkeep.h"
+#include "backup/flush_mode.h"
 #include "base/status.h"
 #include "base/types.h"
 
@@ -71,8 +72,6 @@ struct TaskStatus {
   uint64_t paused_until_micros = 0;  // 0: until resumed
   bool conditional_put = false;
 };
-
-enum class FlushMode { kWait, kJoin, kNowait };
 
 // One caller's force flush. The target is the end of the log when Flush is called, or `target` for a fence.
 struct FlushRequest {
