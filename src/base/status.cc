@@ -20,6 +20,12 @@ absl::StatusCode CodeOf(int error_number) {
     case EPERM:
     case EROFS:
       return absl::StatusCode::kPermissionDenied;
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+      return absl::StatusCode::kFailedPrecondition;
+    case ENAMETOOLONG:
+      return absl::StatusCode::kInvalidArgument;
     default:
       return absl::StatusCode::kInternal;
   }

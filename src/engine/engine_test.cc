@@ -28,6 +28,7 @@ class RoomyFileSystem final : public FileSystem {
     return Posix().Open(path, mode);
   }
   absl::Status Rename(const std::string& from, const std::string& to) override { return Posix().Rename(from, to); }
+  absl::Status Link(const std::string& from, const std::string& to) override { return Posix().Link(from, to); }
   absl::Status Remove(const std::string& path) override { return Posix().Remove(path); }
   absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override { return Posix().List(folder); }
   absl::Status CreateFolder(const std::string& path) override { return Posix().CreateFolder(path); }

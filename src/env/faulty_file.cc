@@ -195,6 +195,17 @@ absl::Status FaultyFileSystem::Rename(const std::string& from, const std::string
   return absl::OkStatus();
 }
 
+absl::Status FaultyFileSystem::Link(const std::string& from, const std::string& to) {
+  const std::lock_guard lock(mutex_);
+  TM_RETURN_IF_ERROR(Alive());
+  const auto found = names_.find(from);
+  if (found == names_.end()) return NotFound(from);
+  const std::shared_ptr<Inode> inode = found->second;
+  if (!names_.emplace(to, inode).second) return Errorf(absl::StatusCode::kAlreadyExists, "{} exists", to);
+  changes_.push_back({NameChange::Kind::kCreate, to, {}, inode});
+  return absl::OkStatus();
+}
+
 absl::Status FaultyFileSystem::Remove(const std::string& path) {
   const std::lock_guard lock(mutex_);
   TM_RETURN_IF_ERROR(Alive());

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 namespace tidemark {
@@ -93,6 +94,17 @@ class PosixFileSystem final : public FileSystem {
   absl::Status Rename(const std::string& from, const std::string& to) override {
     return rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus()
                                                  : ErrnoStatus(errno, "rename " + from + " to " + to);
+  }
+
+  absl::Status Link(const std::string& from, const std::string& to) override {
+    if (link(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+    const int error = errno;
+    const std::string what = "link " + from + " to " + to;
+    // EPERM is what link(2) says where there are no hard links at all (FAT, many network mounts).
+    if (error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK) {
+      return Errorf(absl::StatusCode::kUnimplemented, "{}: {}", what, std::strerror(error));
+    }
+    return ErrnoStatus(error, what);
   }
 
   absl::Status Remove(const std::string& path) override {

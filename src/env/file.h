@@ -38,6 +38,9 @@ class FileSystem {
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Mode mode) = 0;
   // Atomic; replaces `to`. Durable after SyncDirectory on the folder of `to`.
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
+  // A second name for the same file, or ALREADY_EXISTS where there is something of the name `to`: never replaces.
+  // UNIMPLEMENTED where the file system has no such names. Durable after SyncFolder on the folder of `to`.
+  virtual absl::Status Link(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;
   // Names (not paths) in a folder, sorted.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& folder) = 0;
