@@ -3,17 +3,17 @@
 //
 // Names, below the URI's prefix. Numbers are lower-case hexadecimal of fixed width, so that a listing in name order is
 // an index in LSN order and no object need be opened to know what it covers:
-//   archive.json                                              who owns this archive: its cluster id
-//   timelines/TTTTTTTT.json                                   history of timeline T; put once, "must not exist": the
-//   fence log/TTTTTTTT/FFFFFFFFFFFFFFFF-EEEEEEEEEEEEEEEE-ffffffffffffffff-cccccccccccccccc.log
-//                                                             log bytes [F, E) of timeline T; f timestamp of the first
-//                                                             record, c closed timestamp: nothing at or below c follows
-//                                                             E
-//   base/TTTTTTTT-LLLLLLLLLLLLLLLL-tttttttttttttttt.json      manifest of the base snapshot at LSN L, timestamp t: put
-//   last files/HHHHHHHHHHHHHHHHHHHHHHHHHHHHHHHH-SSSSSSSSSSSS       a file of base snapshots, by XXH3-128 and size of
-//   its plain bytes leases/UUUUUUUU-xxxxxxxxxxxxxxxx                          somebody (random id U) reads or writes
-//   here until time x
-// An object of log/ with F = E carries no records: only the closed timestamp of an idle log.
+//
+//   archive.json                          who owns this archive: its cluster id
+//   timelines/TTTTTTTT.json               history of timeline T; put once, "must not exist": the fence
+//   log/TTTTTTTT/FIRST-END-TIME-CLOSED.log
+//                                         log bytes [FIRST, END) of timeline T; TIME is the timestamp of the first
+//                                         record, CLOSED: nothing at or below it follows END (16 digits each)
+//   base/TTTTTTTT-LSN-TIME.json           manifest of the base snapshot at that LSN and timestamp: put last
+//   files/HASH-SSSSSSSSSSSS               a file of base snapshots, by XXH3-128 (32 digits) and size of its plain bytes
+//   leases/UUUUUUUU-EXPIRES               somebody (random id U) reads or writes here until that time
+//
+// An object of log/ with FIRST = END carries no records: only the closed timestamp of an idle log.
 #pragma once
 
 #include <array>
@@ -85,7 +85,8 @@ enum ObjectFlag : uint32_t {
 //   12   4  flags (ObjectFlag)
 //   16  16  cluster id
 //   32   4  timeline (0 in files)
-//   36   4  CRC field of the record before `first` (0 at the log's origin, in files, and where not known)
+//   36   4  CRC field of the record before `first`, as its first record has it (0 at the log's origin and in files;
+//           of an object without records: 0 where not known)
 //   40   8  first LSN
 //   48   8  end LSN
 //   56   8  timestamp of the first record
@@ -120,6 +121,7 @@ struct ObjectHeader {
   uint32_t blocks = 0;
   uint64_t stored_bytes = 0;
 };
+std::string_view ObjectMagic(bool is_file);
 std::string EncodeObjectHeader(const ObjectHeader& header);
 // DATA_LOSS for anything but a whole header; UNIMPLEMENTED for a whole one of a version that we do not read.
 absl::StatusOr<ObjectHeader> DecodeObjectHeader(std::string_view bytes);
@@ -133,7 +135,12 @@ absl::StatusOr<ObjectHeader> DecodeObjectHeader(std::string_view bytes);
 //   12   4  flags (ObjectFlag) of this block
 //   16   8  position of the first plain byte: its LSN; in files the offset
 //   24  12  nonce (AES-256-GCM; zero otherwise)
-//   36  16  tag (likewise). Associated data: cluster id · timeline · position · plain bytes (16 + 4 + 8 + 4 bytes)
+//   36  16  tag (likewise)
+//
+// Stored bytes are never more than plain bytes: a block that compression does not shorten is kept as it is. What the
+// tag authenticates beside the stored bytes: magic of the object (8) · cluster id (16) · id of the timeline (16) ·
+// timeline (4) · in files the hash of the plain bytes, else zero (16) · position (8) · plain bytes (4) · flags of the
+// block (4): a block is good in its own place of its own object only.
 inline constexpr size_t kBlockHeaderSize = 52;
 inline constexpr uint32_t kBlockPlainBytes = 1u << 20;
 struct BlockHeader {
@@ -147,6 +154,8 @@ struct BlockHeader {
 };
 // Computes the CRC over header and `stored`.
 std::string EncodeBlockHeader(const BlockHeader& header, std::string_view stored);
+// Bytes of the block that begins with these kBlockHeaderSize bytes, header included; DATA_LOSS when it can be none.
+absl::StatusOr<size_t> BlockSize(std::string_view header);
 // DATA_LOSS unless a whole block stands at the front of `bytes` with the right CRC; *stored points into `bytes`.
 absl::StatusOr<BlockHeader> DecodeBlock(std::string_view bytes, std::string_view* stored);
 

@@ -1,11 +1,11 @@
 #include "format/log_format.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "format/hex.h"
 
 namespace tidemark::format {
 namespace {
@@ -17,13 +17,6 @@ constexpr std::string_view kSuffix = ".log";
 static_assert(kMagic.size() == 8);
 static_assert(kRecordHeaderSize == 4 + 4 + 8 + 8 + 4 + 4 + 8);
 static_assert(kSegmentHeaderSize == 8 + 4 + 4 + 8 + 8 + 4 + 4 + 8 + 8 + 4 + 4);
-
-bool ParseHex(std::string_view digits, uint64_t* value) {
-  // Only what SegmentName writes: from_chars alone would take upper case too.
-  if (digits.find_first_not_of("0123456789abcdef") != std::string_view::npos) return false;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), *value, 16);
-  return error == std::errc() && end == digits.data() + digits.size();
-}
 
 }  // namespace
 
