@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -93,6 +94,11 @@ class EngineImpl final : public Engine {
   void SetChangeListener(ChangeListener* listener) override { listener_ = listener; }
 
   absl::StatusOr<Lsn> Snapshot() override;
+  absl::StatusOr<Lsn> SnapshotAs(std::string_view name) override;
+  std::string SnapshotFolder(std::string_view name) const override {
+    return fmt::format("{}/snapshots/{}", options_.folder, name);
+  }
+  ClosePoint Closed() override;
   void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
   void SetActiveExpire(bool on) override { active_expire_ = on; }
   void WakeSweeper() override { sweep_ticker_->Wake(); }
@@ -342,6 +348,23 @@ absl::StatusOr<Lsn> EngineImpl::MakeSnapshot() {
   TM_ASSIGN_OR_RETURN(const Lsn lsn, store_->Snapshot(parent + "/" + name, SyncLog()));
   TM_RETURN_IF_ERROR(fs_.SyncFolder(parent));
   return lsn;
+}
+
+absl::StatusOr<Lsn> EngineImpl::SnapshotAs(std::string_view name) {
+  const std::lock_guard lock(persist_mutex_);
+  const std::string folder = SnapshotFolder(name);
+  std::error_code failed;
+  std::filesystem::remove_all(folder, failed);
+  if (failed) return Errorf(absl::StatusCode::kInternal, "cannot remove the snapshot {}: {}", folder, failed.message());
+  TM_RETURN_IF_ERROR(fs_.CreateFolder(options_.folder + "/snapshots"));
+  return store_->Snapshot(folder, SyncLog());
+}
+
+Engine::ClosePoint EngineImpl::Closed() {
+  // No writer is between taking its timestamp and appending while the lock is shared, and later ones take later times.
+  const kv::Store::Reader reader = store_->Read();
+  const Lsn end = log_->appended();
+  return {.end = end, .closed = clock_->Next()};
 }
 
 Engine::Stats EngineImpl::stats() const {

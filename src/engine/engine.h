@@ -99,6 +99,18 @@ class Engine {
 
   // A snapshot in folder/snapshots/<lsn>, by hard links. Returns its LSN. Blocks; not on an I/O thread.
   virtual absl::StatusOr<Lsn> Snapshot() = 0;
+  // A snapshot in folder/snapshots/<name>, replacing one of that name; the caller removes it. Returns its LSN. Blocks.
+  virtual absl::StatusOr<Lsn> SnapshotAs(std::string_view name) = 0;
+  // Path of folder/snapshots/<name>.
+  virtual std::string SnapshotFolder(std::string_view name) const = 0;
+
+  // A moment that is over: every record that begins at or after `end` has a timestamp later than `closed`, and every
+  // one before it, at most `closed`.
+  struct ClosePoint {
+    Lsn end;
+    Timestamp closed;
+  };
+  virtual ClosePoint Closed() = 0;
 
   virtual void SetDiskLowWater(uint64_t bytes) = 0;
   virtual void SetActiveExpire(bool on) = 0;

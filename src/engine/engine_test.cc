@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/identity.h"
 #include "engine/sweeper.h"
 #include "format/log_format.h"
 #include "types/keyspace.h"
@@ -289,6 +290,66 @@ TEST_F(EngineTest, ASnapshotOpensAsAStoreAtItsLsn) {
   const absl::StatusOr<kv::Value> row = (*snapshot)->Get(types::KeyRow(db.contents, "a").view(), kv::Tier::kDisk);
   ASSERT_TRUE(row.ok() && *row);
   EXPECT_EQ(types::DecodeKeyValue(row->view())->string, "1");
+}
+
+TEST_F(EngineTest, ANamedSnapshotReplacesTheOneBefore) {
+  ASSERT_TRUE(Set("k", "one").ok());
+  const absl::StatusOr<Lsn> first = engine_->SnapshotAs("base");
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_TRUE(Set("k", "two").ok());
+  const absl::StatusOr<Lsn> second = engine_->SnapshotAs("base");
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_LT(*first, *second);
+  kv::StoreOptions options = Options().store;
+  options.folder = engine_->SnapshotFolder("base");
+  const auto store = kv::Store::Open(options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->persisted(), *second);
+}
+
+TEST_F(EngineTest, AClosedMomentSeparatesWhatCameBeforeFromWhatFollows) {
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    while (!stop) EXPECT_TRUE(Set("k", "v").ok());
+  });
+  std::vector<Engine::ClosePoint> points;
+  for (int i = 0; i < 200; ++i) points.push_back(engine_->Closed());
+  stop = true;
+  writer.join();
+  engine_->EndTurn();
+  ASSERT_TRUE(engine_->log().SyncTo(engine_->last_end()).ok());
+  const auto cursor = engine_->log().OpenCursor(engine_->log().oldest());
+  ASSERT_TRUE(cursor.ok());
+  size_t point = 0;
+  while ((*cursor)->position() < engine_->last_end()) {
+    const auto record = (*cursor)->Next(std::chrono::milliseconds(0));
+    ASSERT_TRUE(record.ok()) << record.status();
+    while (point < points.size() && points[point].end <= record->lsn) ++point;
+    const Timestamp before = point > 0 ? points[point - 1].closed : Timestamp{};
+    const Timestamp after = point < points.size() ? points[point].closed : Timestamp{UINT64_MAX};
+    EXPECT_GT(record->timestamp, before);
+    EXPECT_LT(record->timestamp, after);
+  }
+}
+
+TEST_F(EngineTest, TheIdentityIsMadeOnceAndSurvivesACrashAndFlushall) {
+  const auto made = EnsureIdentity(*engine_, Clock::System());
+  ASSERT_TRUE(made.ok()) << made.status();
+  ASSERT_TRUE(engine_
+                  ->Write(kv::Tier::kMemory, false,
+                          [](kv::Txn& txn) {
+                            txn.ReplaceContents(DbIndex{0});
+                            return absl::OkStatus();
+                          })
+                  .ok());
+  engine_->EndTurn();
+  Crash();
+  Open();
+  const auto again = EnsureIdentity(*engine_, Clock::System());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->cluster_id, made->cluster_id);
+  EXPECT_EQ(again->timeline_id, made->timeline_id);
+  EXPECT_EQ(again->timeline, format::kFirstTimeline);
 }
 
 TEST_F(EngineTest, WhileTheDiskIsLowGrowingWritesAreRefusedAndResumeByThemselves) {

@@ -22,14 +22,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/id.h"
 #include "base/status.h"
 #include "base/types.h"
 
 namespace tidemark::format {
 
-using Id128 = std::array<uint8_t, 16>;
-std::string IdToHex(const Id128& id);
-std::optional<Id128> IdFromHex(std::string_view hex);
+using tidemark::Id128;
 
 inline constexpr uint32_t kArchiveFormatVersion = 1;
 inline constexpr std::string_view kArchiveIdentityName = "archive.json";

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +27,18 @@ namespace tidemark::log {
 
 enum class Durability { kAlways, kEverySecond, kNo };
 
+// Where a log begins that continues another one: after a restore, on a new timeline.
+struct LogStart {
+  Timeline timeline;
+  Lsn base;
+  uint32_t previous_crc = 0;  // CRC field of the record that ends at `base`
+  Timestamp last_timestamp;   // of that record: the log's timestamps are later
+};
+
 struct LogOptions {
   std::string folder;
+  // For a folder without segments; not looked at otherwise. None: the origin, on the first timeline.
+  std::optional<LogStart> start{};
   // Bytes of records a segment holds; a record that is larger gets a segment of its own size.
   uint64_t segment_size = 64ull << 20;
   // Bytes of log kept below the lowest lease all the same.
@@ -128,6 +139,8 @@ class Log {
   virtual Lsn durable() const = 0;
   // LSN of the oldest record still kept.
   virtual Lsn oldest() const = 0;
+  // That of the records being appended.
+  virtual Timeline timeline() const = 0;
 
   // Asks for a sync that covers `position` (which Write has reached) at once, whatever the durability configured,
   // without waiting for it. Syncs are shared.

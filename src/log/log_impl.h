@@ -40,6 +40,7 @@ class LogImpl final : public Log {
   Lsn written() const override { return progress_->written(); }
   Lsn durable() const override { return progress_->durable(); }
   Lsn oldest() const override { return segments_->oldest(); }
+  Timeline timeline() const override { return timeline_; }
 
   void RequestSync(Lsn position) override { progress_->RequestSync(position); }
   absl::Status SyncTo(Lsn position) override;

@@ -43,6 +43,12 @@ absl::Status LogImpl::Recover(RecoveryReport* report) {
   TM_ASSIGN_OR_RETURN(const format::LeaseFile leases, Retention::ReadFile(fs_, options_.folder));
   TM_ASSIGN_OR_RETURN(EndOfLog found, FindEnd(fs_, options_.folder, leases.durable));
   maker_.Discard();
+  if (found.segments.empty() && options_.start.has_value()) {
+    found.end = options_.start->base;
+    found.timeline = options_.start->timeline;
+    found.last_crc = options_.start->previous_crc;
+    found.last_timestamp = options_.start->last_timestamp;
+  }
   *report = RecoveryReport{};
   report->end = found.end;
   report->last_timestamp = found.last_timestamp;

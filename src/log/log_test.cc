@@ -188,6 +188,22 @@ TEST_F(LogTest, PurgeKeepsWhatALeaseHolds) {
   EXPECT_TRUE(absl::IsNotFound(log_->RaiseLease("engine", log_->next_lsn())));
 }
 
+TEST_F(LogTest, ALogMayContinueAnotherOnANewTimeline) {
+  options_.start = LogStart{.timeline = Timeline{3}, .base = Lsn{777'000}, .previous_crc = 42, .last_timestamp = {}};
+  Open();
+  EXPECT_EQ(log_->next_lsn(), Lsn{777'000});
+  EXPECT_EQ(log_->timeline(), Timeline{3});
+  Append("first of the new timeline");
+  log_->Write();
+  ASSERT_TRUE(log_->SyncTo(log_->next_lsn()).ok());
+  const Lsn end = log_->next_lsn();
+  // The second time the segments speak.
+  Open();
+  EXPECT_EQ(log_->next_lsn(), end);
+  EXPECT_EQ(log_->timeline(), Timeline{3});
+  EXPECT_EQ(ReadFrom(Lsn{777'000}).size(), 1u);
+}
+
 TEST_F(LogTest, ManyWritersOfOneLockShareSyncs) {
   options_.durability = Durability::kAlways;
   options_.segment_size = 64 << 10;

@@ -119,6 +119,12 @@ RowKey DeadRow(const kv::CollectionId& collection) {
   return row;
 }
 
+RowKey SystemRow(std::string_view name) {
+  RowKey row(RowSpace::kSystem);
+  row.Bytes(name);
+  return row;
+}
+
 RowKey KeyRows(const kv::CollectionId& contents) {
   RowKey row(RowSpace::kKey);
   row.Id(contents);
@@ -156,6 +162,10 @@ std::optional<kv::CollectionId> ParseDeadRow(std::string_view row) {
   const auto rest = AfterFixed(row, RowSpace::kDead, kv::CollectionId::kSize);
   if (!rest || !rest->empty()) return std::nullopt;
   return kv::CollectionId::Load(row.data() + 1);
+}
+
+std::optional<std::string_view> ParseSystemRow(std::string_view row) {
+  return AfterFixed(row, RowSpace::kSystem, 0);
 }
 
 kv::Value EncodeKeyValue(const KeyValue& value) {

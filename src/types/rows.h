@@ -7,6 +7,7 @@
 //   0x02  member row   collection id (10) · hash (4) · member                      → version, value
 //   0x03  expiry row   expire time in ms (8) · contents id (10) · user key         → empty
 //   0x04  dead row     collection id (10)                                          → type, count: to be swept
+//   0x05  system row   name                                                        → what the server keeps of itself
 // Numbers in row keys are big-endian, so that byte order is number order.
 //
 // Keys of one database are ordered by hash slot and hash: SCAN's cursor is that number, so it needs no memory on the
@@ -26,7 +27,7 @@
 
 namespace tidemark::types {
 
-enum class RowSpace : uint8_t { kStore = 0x00, kKey = 0x01, kMember = 0x02, kExpiry = 0x03, kDead = 0x04 };
+enum class RowSpace : uint8_t { kStore = 0x00, kKey = 0x01, kMember = 0x02, kExpiry = 0x03, kDead = 0x04, kSystem = 0x05 };
 
 enum class Type : uint8_t {
   kNone = 0,
@@ -73,6 +74,10 @@ RowKey MemberRow(const kv::CollectionId& collection, std::string_view member);
 RowKey MemberRowAt(const kv::CollectionId& collection, uint32_t order);
 RowKey ExpiryRow(uint64_t expire_ms, const kv::CollectionId& contents, std::string_view key);
 RowKey DeadRow(const kv::CollectionId& collection);
+// Rows that belong to no database: "cluster" (engine/identity.h), "task/NAME" (backup/). FLUSHALL leaves them.
+RowKey SystemRow(std::string_view name);
+// The name back out; nullopt when it is not such a row.
+std::optional<std::string_view> ParseSystemRow(std::string_view row);
 // Prefix of all key rows of the contents, of all members of the collection.
 RowKey KeyRows(const kv::CollectionId& contents);
 RowKey MemberRows(const kv::CollectionId& collection);
