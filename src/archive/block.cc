@@ -141,7 +141,7 @@ absl::StatusOr<OpenedBlock> OpenBlock(const KeyRing& keys, const format::Id128& 
   const KeyRing::Key* key = keys.Find(key_id);
   if (key == nullptr) {
     return Errorf(absl::StatusCode::kPermissionDenied, "encrypted with the key of id {}, which is not in the key file",
-                  format::IdToHex(key_id));
+                  IdToHex(key_id));
   }
   std::string decrypted(stored);
   TM_RETURN_IF_ERROR(Decrypt(*key, AssociatedData(cluster_id, timeline, header), header, &decrypted));
