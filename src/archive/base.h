@@ -12,6 +12,8 @@
 #include "archive/catalog.h"
 #include "archive/codec.h"
 #include "base/status.h"
+#include "env/clock.h"
+#include "env/file.h"
 #include "objstore/object_store.h"
 
 namespace tidemark::archive {
@@ -50,6 +52,9 @@ struct BaseProgress {
 struct BaseOptions {
   int jobs = 4;
   CodecOptions codec;  // files are encrypted when there is a key; compressed never: RocksDB's files are
+  // Borrowed.
+  FileSystem* files = &FileSystem::Posix();
+  Clock* clock = &Clock::System();
 };
 
 // Uploads the checkpoint in `folder`; manifest.files is filled in, the rest is the caller's. `previous`: an own earlier

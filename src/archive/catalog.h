@@ -38,6 +38,7 @@ struct LogEntry {
   format::LogObjectName name;
   std::string key;
   uint64_t size = 0;
+  uint64_t modified_micros = 0;  // of the store's clock: for graces, never for order
 };
 struct BaseEntry {
   format::BaseName name;
