@@ -29,6 +29,8 @@
 namespace tidemark::format {
 
 using tidemark::Id128;
+using tidemark::IdFromHex;
+using tidemark::IdToHex;
 
 inline constexpr uint32_t kArchiveFormatVersion = 1;
 inline constexpr std::string_view kArchiveIdentityName = "archive.json";
