@@ -18,11 +18,9 @@ std::string IdToHex(const Id128& id) {
 std::optional<Id128> IdFromHex(std::string_view hex) {
   Id128 id{};
   if (hex.size() != 2 * id.size()) return std::nullopt;
-  for (size_t i = 0; i < id.size(); ++i) {
-    const char* pair = hex.data() + 2 * i;
-    const auto [end, error] = std::from_chars(pair, pair + 2, id[i], 16);
-    if (error != std::errc() || end != pair + 2) return std::nullopt;
-  }
+  // from_chars would take upper case too, and names must have one form only.
+  if (hex.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
+  for (size_t i = 0; i < id.size(); ++i) std::from_chars(hex.data() + 2 * i, hex.data() + 2 * i + 2, id[i], 16);
   return id;
 }
 

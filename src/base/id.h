@@ -13,7 +13,7 @@ using Id128 = std::array<uint8_t, 16>;
 
 // 32 lower-case hexadecimal digits.
 std::string IdToHex(const Id128& id);
-// nullopt unless it is 32 hexadecimal digits.
+// nullopt unless it is 32 such digits.
 std::optional<Id128> IdFromHex(std::string_view hex);
 
 }  // namespace tidemark

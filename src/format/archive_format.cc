@@ -62,24 +62,6 @@ Id128 LoadId(const char* in) {
 
 }  // namespace
 
-std::string IdToHex(const Id128& id) {
-  std::string hex;
-  hex.reserve(2 * id.size());
-  for (const uint8_t byte : id) fmt::format_to(std::back_inserter(hex), "{:02x}", byte);
-  return hex;
-}
-
-std::optional<Id128> IdFromHex(std::string_view hex) {
-  Id128 id;
-  if (hex.size() != 2 * id.size()) return std::nullopt;
-  for (size_t i = 0; i < id.size(); ++i) {
-    uint64_t byte = 0;
-    if (!ParseHex(hex.substr(2 * i, 2), &byte)) return std::nullopt;
-    id[i] = static_cast<uint8_t>(byte);
-  }
-  return id;
-}
-
 std::string LogFolder(Timeline timeline) { return fmt::format("{}{:08x}/", kLogPrefix, timeline.value); }
 
 std::string LogObjectKey(const LogObjectName& name) {
