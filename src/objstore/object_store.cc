@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "env/clock.h"
 #include "env/file.h"
 #include "objstore/folder_store.h"
+#include "objstore/s3_store.h"
 #include "objstore/uri.h"
 
 namespace tidemark::objstore {
@@ -39,7 +41,7 @@ absl::StatusOr<std::vector<ObjectInfo>> ListAll(ObjectStore& store, std::string_
 absl::StatusOr<std::unique_ptr<ObjectStore>> Open(std::string_view uri, const OpenOptions& options) {
   TM_ASSIGN_OR_RETURN(Location location, ParseUri(uri));
   if (location.kind == Location::Kind::kS3) {
-    return Errorf(absl::StatusCode::kUnimplemented, "{}: this build has no S3", RedactUri(uri));
+    return std::make_unique<S3Store>(std::move(location.s3), RedactUri(uri), options, Clock::System());
   }
   auto store = std::make_unique<FolderStore>(FileSystem::Posix(), std::move(location.folder), options);
   TM_RETURN_IF_ERROR(store->Open());
