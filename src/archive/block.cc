@@ -2,9 +2,10 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <xxhash.h>
 #include <zstd.h>
 
-#include <memory>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -12,141 +13,214 @@
 namespace tidemark::archive {
 namespace {
 
-using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)>;
+using format::BlockHeader;
+using format::ObjectHeader;
 
-absl::Status Damaged(std::string_view what) {
-  return Errorf(absl::StatusCode::kDataLoss, "a block of the object {}", what);
-}
+static_assert(sizeof(XXH128_canonical_t) == sizeof(format::Id128));
 
-// What a ciphertext is bound to, so that a block moved elsewhere does not open.
-std::string AssociatedData(const format::Id128& cluster_id, Timeline timeline, const format::BlockHeader& header) {
-  std::string data(reinterpret_cast<const char*>(cluster_id.data()), cluster_id.size());
-  AppendLittle<uint32_t>(&data, timeline.value);
-  AppendLittle<uint64_t>(&data, header.position);
-  AppendLittle<uint32_t>(&data, header.plain_bytes);
+// What the tag of a block covers beside its stored bytes: see format::BlockHeader.
+std::string AssociatedPrefix(const ObjectHeader& object) {
+  std::string data(format::ObjectMagic(object.is_file));
+  data.append(reinterpret_cast<const char*>(object.cluster_id.data()), object.cluster_id.size());
+  data.append(reinterpret_cast<const char*>(object.timeline_id.data()), object.timeline_id.size());
+  AppendLittle<uint32_t>(&data, object.timeline.value);
+  const format::Id128 content = object.is_file ? object.plain_hash : format::Id128{};
+  data.append(reinterpret_cast<const char*>(content.data()), content.size());
   return data;
 }
 
-// Starts AES-256-GCM in one direction with nonce and associated data. False when OpenSSL refuses.
-bool StartCipher(EVP_CIPHER_CTX* context, const KeyRing::Key& key, const format::BlockHeader& header,
-                 const std::string& associated, int encrypt) {
-  TM_CHECK(key.secret.size() == 32);
-  int length = 0;
-  return context != nullptr &&
-         EVP_CipherInit_ex(context, EVP_aes_256_gcm(), nullptr, reinterpret_cast<const uint8_t*>(key.secret.data()),
-                           header.nonce.data(), encrypt) == 1 &&
-         EVP_CipherUpdate(context, nullptr, &length, reinterpret_cast<const uint8_t*>(associated.data()),
-                          static_cast<int>(associated.size())) == 1;
-}
+const unsigned char* Bytes(std::string_view bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
-absl::Status Encrypt(const KeyRing::Key& key, const std::string& associated, format::BlockHeader* header,
-                     std::string* bytes) {
-  const auto failed = [] { return Errorf(absl::StatusCode::kInternal, "OpenSSL could not encrypt a block"); };
-  if (RAND_bytes(header->nonce.data(), static_cast<int>(header->nonce.size())) != 1) return failed();
-  const CipherContext context(EVP_CIPHER_CTX_new(), &EVP_CIPHER_CTX_free);
-  if (!StartCipher(context.get(), key, *header, associated, 1)) return failed();
-  auto* data = reinterpret_cast<uint8_t*>(bytes->data());
-  int length = 0;
-  int rest = 0;
-  if (EVP_CipherUpdate(context.get(), data, &length, data, static_cast<int>(bytes->size())) != 1 ||
-      EVP_CipherFinal_ex(context.get(), data + length, &rest) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, static_cast<int>(header->tag.size()),
-                          header->tag.data()) != 1) {
-    return failed();
+// AES-256-GCM over one object's blocks, one direction.
+class Cipher {
+ public:
+  Cipher(const KeyRing::Key& key, const ObjectHeader& object, bool encrypt)
+      : context_(EVP_CIPHER_CTX_new()), associated_(AssociatedPrefix(object)), prefix_(associated_.size()) {
+    TM_CHECK(context_ != nullptr, "out of memory");
+    TM_CHECK(EVP_CipherInit_ex(context_, EVP_aes_256_gcm(), nullptr, Bytes(key.secret), nullptr, encrypt ? 1 : 0) == 1,
+             "AES-256-GCM is missing");
   }
-  TM_CHECK(static_cast<size_t>(length) == bytes->size() && rest == 0);
-  return absl::OkStatus();
-}
+  ~Cipher() { EVP_CIPHER_CTX_free(context_); }
+  Cipher(const Cipher&) = delete;
+  Cipher& operator=(const Cipher&) = delete;
 
-absl::Status Decrypt(const KeyRing::Key& key, const std::string& associated, format::BlockHeader header,
-                     std::string* bytes) {
-  const CipherContext context(EVP_CIPHER_CTX_new(), &EVP_CIPHER_CTX_free);
-  auto* data = reinterpret_cast<uint8_t*>(bytes->data());
-  int length = 0;
-  int rest = 0;
-  if (!StartCipher(context.get(), key, header, associated, 0) ||
-      EVP_CipherUpdate(context.get(), data, &length, data, static_cast<int>(bytes->size())) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, static_cast<int>(header.tag.size()),
-                          header.tag.data()) != 1 ||
-      EVP_CipherFinal_ex(context.get(), data + length, &rest) != 1) {
-    return Damaged("does not decrypt: it was changed, or belongs elsewhere");
-  }
-  return absl::OkStatus();
-}
-
-// What of `plain` is stored before encryption; sets the flag when it is the compressed form.
-std::string Compress(int level, std::string_view plain, format::BlockHeader* header) {
-  if (level == 0) return std::string(plain);
-  std::string packed(ZSTD_compressBound(plain.size()), '\0');
-  const size_t size = ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), level);
-  if (ZSTD_isError(size) != 0 || size >= plain.size()) return std::string(plain);
-  packed.resize(size);
-  header->flags |= format::kZstd;
-  return packed;
-}
-
-// Appends the plain bytes that `stored` (decrypted) stands for.
-absl::Status Decompress(const format::BlockHeader& header, std::string_view stored, std::string* plain) {
-  if ((header.flags & format::kZstd) == 0) {
-    if (stored.size() != header.plain_bytes) return Damaged("has another length than its header says");
-    plain->append(stored);
+  // Fills in nonce and tag; writes as many bytes as `in` has to `out`.
+  absl::Status Encrypt(BlockHeader* block, std::string_view in, char* out) {
+    if (RAND_bytes(block->nonce.data(), static_cast<int>(block->nonce.size())) != 1) {
+      return Errorf(absl::StatusCode::kInternal, "OpenSSL has no random bytes");
+    }
+    if (!Run(*block, in, out) || EVP_CIPHER_CTX_ctrl(context_, EVP_CTRL_GCM_GET_TAG,
+                                                     static_cast<int>(block->tag.size()), block->tag.data()) != 1) {
+      return Errorf(absl::StatusCode::kInternal, "OpenSSL failed to encrypt");
+    }
     return absl::OkStatus();
   }
-  const size_t before = plain->size();
-  plain->resize(before + header.plain_bytes);
-  const size_t size = ZSTD_decompress(plain->data() + before, header.plain_bytes, stored.data(), stored.size());
-  if (ZSTD_isError(size) != 0 || size != header.plain_bytes) {
-    plain->resize(before);
-    return Damaged("does not decompress");
+  absl::Status Decrypt(const BlockHeader& block, std::string_view in, char* out) {
+    BlockHeader expected = block;
+    if (EVP_CIPHER_CTX_ctrl(context_, EVP_CTRL_GCM_SET_TAG, static_cast<int>(block.tag.size()), expected.tag.data()) !=
+            1 ||
+        !Run(block, in, out)) {
+      return Errorf(absl::StatusCode::kDataLoss, "block at {} fails its authentication", block.position);
+    }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+ private:
+  bool Run(const BlockHeader& block, std::string_view in, char* out) {
+    associated_.resize(prefix_);
+    AppendLittle<uint64_t>(&associated_, block.position);
+    AppendLittle<uint32_t>(&associated_, block.plain_bytes);
+    AppendLittle<uint32_t>(&associated_, block.flags);
+    auto* target = reinterpret_cast<unsigned char*>(out);
+    int length = 0;
+    return EVP_CipherInit_ex(context_, nullptr, nullptr, nullptr, block.nonce.data(), -1) == 1 &&
+           EVP_CipherUpdate(context_, nullptr, &length, Bytes(associated_), static_cast<int>(associated_.size())) ==
+               1 &&
+           EVP_CipherUpdate(context_, target, &length, Bytes(in), static_cast<int>(in.size())) == 1 &&
+           static_cast<size_t>(length) == in.size() && EVP_CipherFinal_ex(context_, target + length, &length) == 1;
+  }
+
+  EVP_CIPHER_CTX* context_;
+  std::string associated_;
+  const size_t prefix_;
+};
+
+struct FreeZstd {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
 
 }  // namespace
 
-absl::Status SealBlock(const CodecOptions& options, const format::Id128& cluster_id, Timeline timeline,
-                       uint64_t position, std::string_view plain, std::string* out) {
-  TM_CHECK(!plain.empty() && plain.size() <= format::kBlockPlainBytes, "{} bytes", plain.size());
-  format::BlockHeader header;
-  header.plain_bytes = static_cast<uint32_t>(plain.size());
-  header.position = position;
-  std::string stored = Compress(options.zstd_level, plain, &header);
-  header.stored_bytes = static_cast<uint32_t>(stored.size());
-  if (!options.keys->empty()) {
-    header.flags |= format::kAes256Gcm;
-    TM_RETURN_IF_ERROR(
-        Encrypt(options.keys->current(), AssociatedData(cluster_id, timeline, header), &header, &stored));
+ContentHash::ContentHash() : state_(XXH3_createState()) {
+  TM_CHECK(state_ != nullptr, "out of memory");
+  XXH3_128bits_reset(static_cast<XXH3_state_t*>(state_));
+}
+ContentHash::~ContentHash() { XXH3_freeState(static_cast<XXH3_state_t*>(state_)); }
+
+void ContentHash::Update(std::string_view bytes) {
+  XXH3_128bits_update(static_cast<XXH3_state_t*>(state_), bytes.data(), bytes.size());
+}
+
+format::Id128 ContentHash::Digest() const {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(static_cast<const XXH3_state_t*>(state_)));
+  format::Id128 hash;
+  std::memcpy(hash.data(), canonical.digest, hash.size());
+  return hash;
+}
+
+struct BlockSealer::Impl {
+  int level = 0;
+  std::unique_ptr<ZSTD_CCtx, FreeZstd> zstd;
+  std::unique_ptr<Cipher> cipher;
+  std::string compressed;
+};
+
+BlockSealer::BlockSealer(int zstd_level, const KeyRing::Key* key, const ObjectHeader& object)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->level = zstd_level;
+  if (zstd_level != 0) {
+    impl_->zstd.reset(ZSTD_createCCtx());
+    TM_CHECK(impl_->zstd != nullptr, "out of memory");
   }
-  out->append(format::EncodeBlockHeader(header, stored));
-  out->append(stored);
+  if (key != nullptr) impl_->cipher = std::make_unique<Cipher>(*key, object, true);
+}
+BlockSealer::~BlockSealer() = default;
+
+absl::Status BlockSealer::Seal(uint64_t position, std::string_view plain, std::string* out) {
+  if (impl_->level == 0) return SealStored(position, static_cast<uint32_t>(plain.size()), 0, plain, out);
+  std::string& compressed = impl_->compressed;
+  // One byte less than the plain bytes: what does not become shorter is an error here, and stored as it is.
+  compressed.resize(plain.size() - 1);
+  const size_t size = ZSTD_compressCCtx(impl_->zstd.get(), compressed.data(), compressed.size(), plain.data(),
+                                        plain.size(), impl_->level);
+  const auto plain_bytes = static_cast<uint32_t>(plain.size());
+  if (ZSTD_isError(size) != 0) return SealStored(position, plain_bytes, 0, plain, out);
+  return SealStored(position, plain_bytes, format::kZstd, std::string_view(compressed).substr(0, size), out);
+}
+
+absl::Status BlockSealer::SealStored(uint64_t position, uint32_t plain_bytes, uint32_t flags, std::string_view stored,
+                                     std::string* out) {
+  TM_CHECK(plain_bytes > 0 && plain_bytes <= format::kBlockPlainBytes, "a block of {} bytes", plain_bytes);
+  BlockHeader block;
+  block.plain_bytes = plain_bytes;
+  block.position = position;
+  block.flags = flags & format::kZstd;
+  if (impl_->cipher == nullptr) {
+    out->append(EncodeBlockHeader(block, stored));
+    out->append(stored);
+    return absl::OkStatus();
+  }
+  block.flags |= format::kAes256Gcm;
+  const size_t at = out->size();
+  out->resize(at + format::kBlockHeaderSize + stored.size());
+  char* const target = out->data() + at + format::kBlockHeaderSize;
+  TM_RETURN_IF_ERROR(impl_->cipher->Encrypt(&block, stored, target));
+  const std::string header = EncodeBlockHeader(block, {target, stored.size()});
+  std::memcpy(out->data() + at, header.data(), header.size());
   return absl::OkStatus();
 }
 
-absl::StatusOr<OpenedBlock> OpenBlock(const KeyRing& keys, const format::Id128& key_id, const format::Id128& cluster_id,
-                                      Timeline timeline, std::string_view bytes, std::string* plain) {
-  std::string_view stored;
-  TM_ASSIGN_OR_RETURN(const format::BlockHeader header, format::DecodeBlock(bytes, &stored));
-  if (header.plain_bytes == 0 || header.plain_bytes > format::kBlockPlainBytes) return Damaged("has no valid length");
-  if ((header.flags & ~uint32_t{format::kZstd | format::kAes256Gcm}) != 0) return Damaged("has unknown flags");
-  const bool encrypted = (header.flags & format::kAes256Gcm) != 0;
-  if (encrypted != (key_id != format::Id128{})) {
-    return Damaged(encrypted ? "is encrypted, though its header says that nothing is"
-                             : "is not encrypted, though its header says that everything is");
-  }
-  const OpenedBlock opened{header.position, header.plain_bytes, format::kBlockHeaderSize + stored.size()};
-  if (!encrypted) {
-    TM_RETURN_IF_ERROR(Decompress(header, stored, plain));
-    return opened;
-  }
-  const KeyRing::Key* key = keys.Find(key_id);
+struct BlockOpener::Impl {
+  std::unique_ptr<ZSTD_DCtx, FreeZstd> zstd;
+  std::unique_ptr<Cipher> cipher;
+  std::string decrypted;
+};
+
+BlockOpener::BlockOpener() : impl_(std::make_unique<Impl>()) {
+  impl_->zstd.reset(ZSTD_createDCtx());
+  TM_CHECK(impl_->zstd != nullptr, "out of memory");
+}
+BlockOpener::~BlockOpener() = default;
+
+absl::StatusOr<std::unique_ptr<BlockOpener>> BlockOpener::Make(const ObjectHeader& object, const KeyRing& keys) {
+  std::unique_ptr<BlockOpener> opener(new BlockOpener);
+  if ((object.flags & format::kAes256Gcm) == 0) return opener;
+  const KeyRing::Key* const key = keys.Find(object.key_id);
   if (key == nullptr) {
-    return Errorf(absl::StatusCode::kPermissionDenied, "encrypted with the key of id {}, which is not in the key file",
-                  IdToHex(key_id));
+    return Errorf(absl::StatusCode::kPermissionDenied,
+                  "encrypted with key {}, which {}; give the key file that has it (--crypter-key-file)",
+                  IdToHex(object.key_id), keys.empty() ? "needs a key file" : "the key file does not have");
   }
-  std::string decrypted(stored);
-  TM_RETURN_IF_ERROR(Decrypt(*key, AssociatedData(cluster_id, timeline, header), header, &decrypted));
-  TM_RETURN_IF_ERROR(Decompress(header, decrypted, plain));
-  return opened;
+  opener->impl_->cipher = std::make_unique<Cipher>(*key, object, false);
+  return opener;
+}
+
+absl::Status BlockOpener::Decrypt(const BlockHeader& block, std::string_view stored, std::string* compressed) {
+  const bool encrypted = (block.flags & format::kAes256Gcm) != 0;
+  // An object is encrypted whole or not at all: a plain block in an encrypted one is somebody else's.
+  if (encrypted != (impl_->cipher != nullptr)) {
+    return Errorf(absl::StatusCode::kDataLoss, "block at {} is {}encrypted, its object is not so", block.position,
+                  encrypted ? "" : "not ");
+  }
+  if (!encrypted) {
+    compressed->assign(stored);
+    return absl::OkStatus();
+  }
+  compressed->resize(stored.size());
+  return impl_->cipher->Decrypt(block, stored, compressed->data());
+}
+
+absl::Status BlockOpener::Open(const BlockHeader& block, std::string_view stored, std::string* plain) {
+  if (impl_->cipher != nullptr || (block.flags & format::kAes256Gcm) != 0) {
+    TM_RETURN_IF_ERROR(Decrypt(block, stored, &impl_->decrypted));
+    stored = impl_->decrypted;
+  }
+  if ((block.flags & format::kZstd) == 0) {
+    plain->append(stored);
+    return absl::OkStatus();
+  }
+  const size_t at = plain->size();
+  plain->resize(at + block.plain_bytes);
+  const size_t size =
+      ZSTD_decompressDCtx(impl_->zstd.get(), plain->data() + at, block.plain_bytes, stored.data(), stored.size());
+  if (ZSTD_isError(size) != 0 || size != block.plain_bytes) {
+    plain->resize(at);
+    return Errorf(absl::StatusCode::kDataLoss, "block at {} does not decompress to its {} plain bytes: {}",
+                  block.position, block.plain_bytes, ZSTD_isError(size) != 0 ? ZSTD_getErrorName(size) : "too short");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tidemark::archive

@@ -1,38 +1,66 @@
-// One block of an object: plain bytes compressed, encrypted and sealed with what binds them to their place, and back.
-// Shared by objects of the log (codec) and files of base snapshots (file_codec). Bytes: format/archive_format.h.
-// Pure; any thread.
+// One block of an archive object at a time: plain bytes to stored ones and back, by zstd and AES-256-GCM. What the
+// codecs of log objects and of files share. docs/formats/archive.md, "Block".
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include "archive/codec.h"
+#include "archive/key_ring.h"
 #include "base/status.h"
 #include "format/archive_format.h"
 
 namespace tidemark::archive {
 
-// A block is never larger than this: one that zstd would make larger is stored as it is.
-inline constexpr size_t kMaxBlockBytes = format::kBlockHeaderSize + format::kBlockPlainBytes;
+// XXH3-128 of bytes given piece by piece, in canonical (big-endian) form: the identity of contents in the archive.
+class ContentHash {
+ public:
+  ContentHash();
+  ~ContentHash();
+  ContentHash(const ContentHash&) = delete;
+  ContentHash& operator=(const ContentHash&) = delete;
+  void Update(std::string_view bytes);
+  format::Id128 Digest() const;  // of everything so far
 
-// Appends header and stored bytes of one block to *out. `plain`: 1 to kBlockPlainBytes bytes, the first of them at
-// `position`. Compressed when options.zstd_level asks and it pays; encrypted when options.keys has a key. INTERNAL when
-// OpenSSL fails (no randomness).
-absl::Status SealBlock(const CodecOptions& options, const format::Id128& cluster_id, Timeline timeline,
-                       uint64_t position, std::string_view plain, std::string* out);
-
-struct OpenedBlock {
-  uint64_t position = 0;
-  size_t plain_bytes = 0;
-  size_t consumed = 0;  // header and stored bytes
+ private:
+  void* const state_;  // XXH3_state_t, whose header stays out of here
 };
-// Checks and opens the block at the front of `bytes`, appending its plain bytes to *plain. `key_id`, `cluster_id` and
-// `timeline` stand in the object's header. DATA_LOSS says what is wrong; also a block that is not encrypted in an
-// object that says it is, or the other way round. PERMISSION_DENIED names the id of a key that the ring does not have.
-// After an error *plain is as it was.
-absl::StatusOr<OpenedBlock> OpenBlock(const KeyRing& keys, const format::Id128& key_id, const format::Id128& cluster_id,
-                                      Timeline timeline, std::string_view bytes, std::string* plain);
+
+// Makes blocks of one object. One thread at a time.
+class BlockSealer {
+ public:
+  // `object`: the fields that tell the object from others are used (is_file, ids, timeline; of a file plain_hash).
+  // `key`: null for none; outlives the sealer. `zstd_level` 0: not compressed.
+  BlockSealer(int zstd_level, const KeyRing::Key* key, const format::ObjectHeader& object);
+  ~BlockSealer();
+  // Appends header and stored bytes of one block; 1 to kBlockPlainBytes bytes. Fails only if OpenSSL or zstd do.
+  absl::Status Seal(uint64_t position, std::string_view plain, std::string* out);
+  // Appends `stored` (compressed or not, as `flags` say; not encrypted) as one block.
+  absl::Status SealStored(uint64_t position, uint32_t plain_bytes, uint32_t flags, std::string_view stored,
+                          std::string* out);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Reads blocks of one object. One thread at a time.
+class BlockOpener {
+ public:
+  // PERMISSION_DENIED, naming the key's id, when the object is encrypted and `keys` (which outlives the opener) does
+  // not have the key.
+  static absl::StatusOr<std::unique_ptr<BlockOpener>> Make(const format::ObjectHeader& object, const KeyRing& keys);
+  ~BlockOpener();
+  // Appends the plain bytes of a block that DecodeBlock took apart. DATA_LOSS when its tag or compression is wrong.
+  absl::Status Open(const format::BlockHeader& block, std::string_view stored, std::string* plain);
+  // Likewise, but takes only the encryption off.
+  absl::Status Decrypt(const format::BlockHeader& block, std::string_view stored, std::string* compressed);
+
+ private:
+  BlockOpener();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace tidemark::archive
