@@ -38,8 +38,9 @@ class NameParser {
     return *this;
   }
   NameParser& Id(Id128* id) {
-    const auto parsed = IdFromHex(rest_.substr(0, 32));
-    ok_ = ok_ && parsed.has_value();
+    const std::string_view digits = rest_.substr(0, 32);
+    const auto parsed = IdFromHex(digits);  // takes upper case too
+    ok_ = ok_ && parsed.has_value() && IdToHex(*parsed) == digits;
     if (ok_) *id = *parsed, rest_.remove_prefix(32);
     return *this;
   }

@@ -66,7 +66,7 @@ TEST(ArchiveNames, WhatIsNotOursIsNoName) {
   EXPECT_FALSE(ParseTimelineKey("timelines/00000000.json").has_value());
   EXPECT_FALSE(ParseTimelineKey("timelines/1.json").has_value());
   EXPECT_FALSE(ParseArchiveLeaseKey("leases/abcdef0-100060a24181e4000").has_value());
-  EXPECT_FALSE(IdFromHex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfefF").has_value());
+  EXPECT_FALSE(ParseFileKey("files/f0f1f2f3f4f5f6f7f8f9fafbfcfdfefF-00000001e240").has_value());
 }
 
 ObjectHeader TestHeader() {
