@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "archive/catalog.h"
@@ -25,7 +26,11 @@ struct ManifestFile {
   uint64_t inode = 0;
   uint64_t modified_nanos = 0;
 };
-// base/….json: JSON, with a checksum of its own.
+// What a manifest's file may be called: letters, digits, '.', '_' and '-', as RocksDB's are, at most 200. A manifest is
+// hostile input: a name never leads out of the folder.
+bool IsBaseFileName(std::string_view name);
+
+// base/….json: {"crc32c":"XXXXXXXX","manifest":{…}}, the CRC-32C that of the bytes of the manifest's object.
 struct Manifest {
   format::BaseName name;
   format::Id128 cluster_id{};
@@ -38,6 +43,7 @@ struct Manifest {
   uint64_t bytes() const;
 };
 std::string EncodeManifest(const Manifest& manifest);
+// DATA_LOSS for anything malformed, file names that are none included; UNIMPLEMENTED for a later version.
 absl::StatusOr<Manifest> DecodeManifest(std::string_view json);
 
 struct BaseProgress {
@@ -57,16 +63,21 @@ struct BaseOptions {
   Clock* clock = &Clock::System();
 };
 
-// Uploads the checkpoint in `folder`; manifest.files is filled in, the rest is the caller's. `previous`: an own earlier
-// manifest, to spare reading unchanged files (may be null). Holds an archive lease while it works, so that retention
-// spares files that no manifest names yet. Passing errors are retried by the store only: call again to go on.
+// Uploads the checkpoint in `folder`; manifest.files is filled in, the rest is the caller's (created_micros 0: now).
+// `previous`: an own earlier manifest, to spare reading unchanged files (may be null). Holds an archive lease while it
+// works, so that retention spares files that no manifest names yet. Passing errors are retried by the store only: call
+// again to go on, and only what is missing is sent. A manifest of that name that is there already, of the same cluster
+// and timeline, is this base: it is returned, and nothing is sent. FAILED_PRECONDITION when it is somebody else's, or
+// when a file changed meanwhile; ABORTED when retention deletes files at this moment.
 absl::StatusOr<Manifest> UploadBase(objstore::ObjectStore& store, const std::string& folder, Manifest manifest,
                                     const Manifest* previous, const BaseOptions& options, BaseProgress* progress);
 
+// DATA_LOSS when it is damaged or says that it is another base than its name does.
 absl::StatusOr<Manifest> ReadManifest(objstore::ObjectStore& store, const BaseEntry& base);
 
 // Downloads every file of the manifest into `folder` (made if missing), each written aside, checked against its hash,
-// synced and renamed; files that are there with the right size and hash are kept, so that a second call resumes.
+// synced and renamed; files that are there with the right size and hash are kept, so that a second call resumes. Errors
+// name the file.
 absl::Status DownloadBase(objstore::ObjectStore& store, const Manifest& manifest, const std::string& folder,
                           const BaseOptions& options, BaseProgress* progress);
 // Reads a file object whole and checks it, without writing anything.

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "archive/catalog.h"
-#include "archive/codec.h"
+#include "archive/key_ring.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "objstore/object_store.h"
