@@ -119,7 +119,7 @@ FlushActions FlushMachine::Ended(const FlushReport& report, FlushEnd end, std::s
   if (!IsCurrent(report)) return actions;
   Confirm(report, &actions.answers);
   const Lsn cut = running_->order.cut;
-  if (end == FlushEnd::kDone && flushed_.lsn >= cut) {
+  if (end != FlushEnd::kLasting && flushed_.lsn >= cut) {
     ++counters_.flushes_done;
     Finish(now, &actions);
   } else if (end == FlushEnd::kDone) {

@@ -87,7 +87,7 @@ struct FlushReport {
 
 enum class FlushEnd : uint8_t {
   kDone,     // the cut is reached. An end that claims so and has not reached it counts as kPassing
-  kPassing,  // a reset, a 503: tried again while anybody waits
+  kPassing,  // a reset, a 503: tried again while anybody waits; done all the same where the cut was reached before
   kLasting,  // credentials, no bucket, a wrong key: all who wait are told the cause
 };
 

@@ -94,7 +94,7 @@ class World {
     }
     if (order_) {
       for (const What what : {What::kDone, What::kDoneShort, What::kPassing, What::kLasting}) events.push_back({what});
-      if (archived_ + 1 < order_->cut.value) {
+      if (archived_ < order_->cut.value) {
         events.push_back({What::kProgress});
         events.push_back({What::kPassingFurther});
       }
@@ -218,6 +218,7 @@ class World {
 
   void Ordered(const FlushOrder& order) {
     if (order_) Fault("a second order while one is under way");
+    if (order.from >= order.cut) Fault("a flush of nothing");
     if (order.from.value != archived_) Fault("an order that leaves out or sends twice");
     if (order.attempt == 1 && order.cut.value != end_) Fault("a cut that is not the end of the log");
     if (order.attempt > 1 && (!last_order_ || order.cut != last_order_->cut))
@@ -255,7 +256,9 @@ class World {
         return caller.mode == FlushMode::kNowait && order_ && answer.running_cut == order_->cut;
       case FlushError::kNotCovered:
         return caller.mode == FlushMode::kJoin && !durable &&
-               (event_.what == What::kDone || event_.what == What::kDoneShort);
+               (event_.what == What::kDone || event_.what == What::kDoneShort || event_.what == What::kPassing ||
+                event_.what == What::kPassingFurther) &&
+               archived_ >= last_order_->cut.value;
       case FlushError::kNotRestorable:
         return durable && !restorable_ && !caller.durable_only;
       case FlushError::kFailed:
