@@ -143,7 +143,8 @@ class Walk {
     if (last) {
       bool zero = state == RecordState::kEnd || state == RecordState::kShort;
       for (Lsn at = found_.end; zero && at < reader.room_end(); at = at + kChunk) {
-        TM_ASSIGN_OR_RETURN(const std::string_view bytes, reader.ReadBytes(at, kChunk));
+        const size_t count = std::min<uint64_t>(kChunk, reader.room_end() - at);
+        TM_ASSIGN_OR_RETURN(const std::string_view bytes, reader.ReadBytes(at, count));
         zero = AllZero(bytes);
       }
       if (zero && evidence_ <= found_.end) return false;
@@ -181,7 +182,7 @@ class Walk {
     TM_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(segment.path, FileSystem::Mode::kRead));
     TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     uint64_t offset = format::kSegmentHeaderSize + (from - segment.id.base);
-    std::string chunk(kChunk, '\0');
+    std::string chunk(std::min<uint64_t>(kChunk, size), '\0');
     while (offset + format::kRecordHeaderSize <= size) {
       TM_ASSIGN_OR_RETURN(const size_t count, file->Read(offset, chunk.size(), chunk.data()));
       if (count < format::kRecordHeaderSize) break;
@@ -222,7 +223,7 @@ absl::Status SaveAside(FileSystem& fs, const std::string& folder, const FoundSeg
                        uint64_t now_micros, CutReport* report) {
   TM_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(segment.path, FileSystem::Mode::kRead));
   TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-  std::string chunk(kChunk, '\0');
+  std::string chunk(std::min<uint64_t>(kChunk, size), '\0');
   uint64_t end = offset;
   for (uint64_t at = offset; at < size;) {
     TM_ASSIGN_OR_RETURN(const size_t count, file->Read(at, chunk.size(), chunk.data()));
