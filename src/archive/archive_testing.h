@@ -5,9 +5,11 @@
 #include <string_view>
 #include <vector>
 
+#include "archive/catalog.h"
 #include "archive/codec.h"
 #include "base/check.h"
 #include "format/write_batch.h"
+#include "objstore/memory_store.h"
 
 namespace tidemark::archive {
 
@@ -77,6 +79,28 @@ inline LogObjectWriter::Object TestObject(TestLog* log, const std::vector<std::s
   auto object = writer.Finish(log->timestamp());
   TM_CHECK(object.ok(), "{}", Message(object.status()));
   return std::move(*object);
+}
+
+// Puts the identity and the histories of an archive of TestOrigin's cluster.
+inline void PutIdentity(objstore::MemoryBucket& bucket) {
+  bucket.Set(format::kArchiveIdentityName, EncodeIdentity({TestOrigin().cluster_id, 5}));
+}
+inline void PutTimeline(objstore::MemoryBucket& bucket, Timeline timeline, Timeline parent, Lsn fork,
+                        Timestamp fork_timestamp) {
+  const Origin origin = TestOrigin(timeline);
+  bucket.Set(format::TimelineKey(timeline), EncodeTimeline({.timeline = timeline,
+                                                            .id = origin.timeline_id,
+                                                            .parent = parent,
+                                                            .fork = fork,
+                                                            .fork_timestamp = fork_timestamp,
+                                                            .cluster_id = origin.cluster_id,
+                                                            .created_micros = 5,
+                                                            .reason = "test"}));
+}
+inline std::string PutObject(objstore::MemoryBucket& bucket, const LogObjectWriter::Object& object) {
+  std::string key = LogObjectKey(object.name);
+  bucket.Set(key, object.bytes);
+  return key;
 }
 
 }  // namespace tidemark::archive
