@@ -266,5 +266,12 @@ TEST_F(AdminTest, DebugIsOffUnlessAllowed) {
   EXPECT_THAT(Run("debug sleep 0"), StartsWith("(error) ERR DEBUG command not allowed"));
 }
 
+TEST_F(AdminTest, ExpiryThatStandsStillIsSeenAndLetGoOn) {
+  EXPECT_EQ(Run("expiry status"), "-1");
+  EXPECT_EQ(Run("expiry thaw"), "OK") << "asking again is free";
+  EXPECT_THAT(Run("info store"), HasSubstr("expiry_stands_at_ms:0"));
+  EXPECT_THAT(Run("expiry melt"), StartsWith("(error) ERR unknown subcommand"));
+}
+
 }  // namespace
 }  // namespace tidemark::commands

@@ -1,4 +1,5 @@
 // Expiry: EXPIRE and its kind set the time at which a key goes, TTL and its kind tell it.
+#include <algorithm>
 #include <limits>
 
 #include "commands/key_families.h"
@@ -90,7 +91,9 @@ absl::Status TellExpire(Context& ctx, Unit unit, From from) {
     ctx.out.Integer(key ? -1 : -2);
     return absl::OkStatus();
   }
-  const uint64_t time_ms = key.expire_ms - (from == From::kNow ? ctx.keys().now_ms() : 0);
+  // Nothing is left of a key that is due and there all the same: expiry stands still.
+  const uint64_t passed_ms = from == From::kNow ? std::min(key.expire_ms, ctx.keys().now_ms()) : 0;
+  const uint64_t time_ms = key.expire_ms - passed_ms;
   ctx.out.Integer(static_cast<int64_t>(unit == Unit::kSeconds ? (time_ms + 500) / 1000 : time_ms));
   return absl::OkStatus();
 }

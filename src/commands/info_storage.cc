@@ -76,6 +76,7 @@ void WriteStoreSection(Server& server, std::string* out) {
   Field(out, "store_background_error", stats.background_error);
   Field(out, "store_transactions", engine.transactions);
   Field(out, "store_swept_rows", engine.swept_rows);
+  Field(out, "expiry_stands_at_ms", server.engine.expiry_stands_at().value_or(Timestamp{}).millis());
   Field(out, "disk_free_bytes", engine.disk_free_bytes);
   Field(out, "disk_low", engine.disk_low ? 1 : 0);
 }

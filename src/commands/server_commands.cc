@@ -272,8 +272,8 @@ constexpr CommandSpec kCommands[] = {
 std::span<const CommandSpec> ServerCommands() {
   static const auto* const all = [] {
     auto* joined = new std::vector<CommandSpec>(std::begin(kCommands), std::end(kCommands));
-    for (const auto family :
-         {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(), PersistenceFamily()}) {
+    for (const auto family : {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(),
+                              PersistenceFamily(), ExpiryClockFamily()}) {
       joined->insert(joined->end(), family.begin(), family.end());
     }
     return joined;

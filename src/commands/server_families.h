@@ -16,6 +16,7 @@ std::span<const CommandSpec> InfoFamily();         // info_commands.cc
 std::span<const CommandSpec> SlowlogFamily();      // slowlog_commands.cc
 std::span<const CommandSpec> LatencyFamily();      // latency_commands.cc
 std::span<const CommandSpec> MemoryFamily();       // memory_commands.cc
+std::span<const CommandSpec> ExpiryClockFamily();  // expiry_clock_commands.cc: EXPIRY, after a restore
 std::span<const CommandSpec> PersistenceFamily();  // persistence_commands.cc: snapshots, roles, SHUTDOWN
 
 // The sections of INFO in Redis's order, then ours; each writes its fields without the heading. info_sections.cc.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/expiry_clock.h"
 #include "engine/recovery.h"
 #include "engine/sweeper.h"
 #include "engine/transactions.h"
@@ -20,6 +21,7 @@ constexpr std::chrono::milliseconds kSweepEvery{100};
 constexpr std::chrono::milliseconds kLookAtDiskEvery{1000};
 constexpr std::chrono::milliseconds kRetryPersistAfter{1000};
 constexpr size_t kSweepPage = 200;
+constexpr uint64_t kExpiryGoesOn = UINT64_MAX;
 
 absl::Status DiskFull(std::string_view detail) {
   return Errorf(
@@ -27,6 +29,16 @@ absl::Status DiskFull(std::string_view detail) {
       "DISKFULL no room to write ({}): reads, DEL and FLUSHDB go on, and writes do by themselves once there is "
       "room",
       detail);
+}
+
+absl::Status RefuseHalfRestored(FileSystem& fs, const std::string& folder) {
+  const absl::Status mark = fs.Open(folder + "/restore.json", FileSystem::Mode::kRead).status();
+  if (absl::IsNotFound(mark)) return absl::OkStatus();
+  TM_RETURN_IF_ERROR(mark);
+  return Errorf(absl::StatusCode::kFailedPrecondition,
+                "a restore into {} is not complete (its restore.json says of what): go on with the same `tidemark "
+                "restore` command and --resume, or empty the folder",
+                folder);
 }
 
 // A thread that runs a step whenever it is woken, and at the latest after the time that the step returned.
@@ -99,6 +111,8 @@ class EngineImpl final : public Engine {
     return fmt::format("{}/snapshots/{}", options_.folder, name);
   }
   ClosePoint Closed() override;
+  std::optional<Timestamp> expiry_stands_at() const override;
+  absl::Status ThawExpiry() override;
   void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
   void SetActiveExpire(bool on) override { active_expire_ = on; }
   void WakeSweeper() override { sweep_ticker_->Wake(); }
@@ -110,6 +124,7 @@ class EngineImpl final : public Engine {
   }
   absl::Status Append(CommitTxn& txn, kv::Store::Writer& writer, Timestamp now);
   absl::Status OpenFloors();
+  absl::Status LoadExpiryClock();
   absl::Status PersistNow();
   absl::StatusOr<Lsn> MakeSnapshot();
   void StopThreads();
@@ -138,6 +153,7 @@ class EngineImpl final : public Engine {
   std::atomic<uint64_t> disk_free_{0};
   std::atomic<uint64_t> disk_low_water_;
   std::atomic<bool> active_expire_{true};
+  std::atomic<uint64_t> expiry_stands_at_{kExpiryGoesOn};
   std::atomic<bool> persist_asked_{false};
   std::atomic<uint64_t> transactions_{0};
   std::atomic<uint64_t> snapshot_transactions_{0};  // what transactions_ was when the last snapshot began
@@ -156,6 +172,7 @@ class EngineImpl final : public Engine {
 absl::Status EngineImpl::OpenFloors() {
   TM_RETURN_IF_ERROR(fs_.CreateFolder(options_.folder));
   TM_ASSIGN_OR_RETURN(folder_lock_, fs_.Lock(options_.folder + "/LOCK"));
+  TM_RETURN_IF_ERROR(RefuseHalfRestored(fs_, options_.folder));
   kv::StoreOptions store_options = options_.store;
   store_options.folder = options_.folder + "/store";
   TM_ASSIGN_OR_RETURN(store_, kv::Store::Open(store_options));
@@ -184,6 +201,7 @@ absl::Status EngineImpl::Start() {
                                 static_cast<double>(replay_.micros) / 1e6));
   }
   clock_ = std::make_unique<HybridClock>(system_clock_, recovery_.last_timestamp);
+  TM_RETURN_IF_ERROR(LoadExpiryClock());
   sweeper_ = std::make_unique<Sweeper>(*this, options_.store.databases);
   DiskStep();
   persist_ticker_ = std::make_unique<Ticker>([this] { return PersistStep(); });
@@ -235,6 +253,7 @@ absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
   kv::Store::Writer writer = store_->Write();
   const Timestamp now = clock_->Next();
   CommitTxn txn(writer, batch_, tier, log_->next_lsn(), now, listener_ != nullptr && listener_->listening());
+  txn.StopExpiryAt(Timestamp{expiry_stands_at_.load(std::memory_order_relaxed)});
   absl::Status status = body(txn);
   if (status.ok() && !batch_.empty()) status = Append(txn, writer, now);
   if (!status.ok()) txn.RollBackTo(0);
@@ -247,11 +266,13 @@ absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
 absl::Status EngineImpl::Read(kv::Tier tier, TxnFunction body) {
   kv::Store::Reader reader = store_->Read();
   ReadTxn txn(reader, tier, clock_->Now());
+  txn.StopExpiryAt(Timestamp{expiry_stands_at_.load(std::memory_order_relaxed)});
   return body(txn);
 }
 
 absl::Status EngineImpl::Rehearse(TxnFunction body) {
   RehearsalTxn txn(*store_, clock_->Now());
+  txn.StopExpiryAt(Timestamp{expiry_stands_at_.load(std::memory_order_relaxed)});
   return body(txn);
 }
 
@@ -365,6 +386,35 @@ Engine::ClosePoint EngineImpl::Closed() {
   const kv::Store::Reader reader = store_->Read();
   const Lsn end = log_->appended();
   return {.end = end, .closed = clock_->Next()};
+}
+
+absl::Status EngineImpl::LoadExpiryClock() {
+  TM_ASSIGN_OR_RETURN(const kv::Value row, store_->Get(ExpiryClockRow().view(), kv::Tier::kDisk));
+  if (!row) return absl::OkStatus();
+  TM_ASSIGN_OR_RETURN(const Timestamp moment, DecodeExpiryClock(row.view()));
+  expiry_stands_at_ = moment.micros;
+  options_.report(fmt::format(
+      "expiry stands still at {} ms since 1970, since the data were restored to that moment: EXPIRY THAW lets it go on",
+      moment.millis()));
+  return absl::OkStatus();
+}
+
+std::optional<Timestamp> EngineImpl::expiry_stands_at() const {
+  const uint64_t micros = expiry_stands_at_.load(std::memory_order_relaxed);
+  if (micros == kExpiryGoesOn) return std::nullopt;
+  return Timestamp{micros};
+}
+
+absl::Status EngineImpl::ThawExpiry() {
+  if (!expiry_stands_at()) return absl::OkStatus();
+  TM_RETURN_IF_ERROR(Write(kv::Tier::kDisk, /*growing=*/false, [](kv::Txn& txn) {
+    txn.Delete(ExpiryClockRow().view());
+    return absl::OkStatus();
+  }));
+  expiry_stands_at_ = kExpiryGoesOn;
+  EndTurn();
+  WakeSweeper();
+  return absl::OkStatus();
 }
 
 Engine::Stats EngineImpl::stats() const {

@@ -16,10 +16,12 @@
 
 #include <absl/functional/function_ref.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,6 +113,14 @@ class Engine {
     Timestamp closed;
   };
   virtual ClosePoint Closed() = 0;
+
+  // The moment at which expiry stands still (a restored store: engine/expiry_clock.h); nullopt when it goes on with
+  // time, as it does everywhere else.
+  virtual std::optional<Timestamp> expiry_stands_at() const = 0;
+  // Lets expiry go on with time, by a record: what is due by then goes. Durable once the log is.
+  virtual absl::Status ThawExpiry() = 0;
+  // Now, or the moment at which expiry stands still.
+  Timestamp expiry_now() { return std::min(clock().Now(), expiry_stands_at().value_or(Timestamp{UINT64_MAX})); }
 
   virtual void SetDiskLowWater(uint64_t bytes) = 0;
   virtual void SetActiveExpire(bool on) = 0;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/expiry_clock.h"
 #include "engine/identity.h"
 #include "engine/sweeper.h"
 #include "format/log_format.h"
@@ -350,6 +351,47 @@ TEST_F(EngineTest, TheIdentityIsMadeOnceAndSurvivesACrashAndFlushall) {
   EXPECT_EQ(again->cluster_id, made->cluster_id);
   EXPECT_EQ(again->timeline_id, made->timeline_id);
   EXPECT_EQ(again->timeline, format::kFirstTimeline);
+}
+
+TEST_F(EngineTest, WhereExpiryStandsStillNothingGoesUntilItIsLetGoOn) {
+  const uint64_t now_ms = Clock::System().WallMicros() / 1000;
+  ASSERT_TRUE(Set("gone then", "1", now_ms - 7'200'000).ok());
+  ASSERT_TRUE(Set("due since", "2", now_ms - 60'000).ok());
+  ASSERT_TRUE(Set("not due", "3", now_ms + 3'600'000).ok());
+  ASSERT_TRUE(engine_
+                  ->Write(kv::Tier::kDisk, false,
+                          [&](kv::Txn& txn) {
+                            txn.Put(ExpiryClockRow().view(), EncodeExpiryClock(Timestamp{(now_ms - 3'600'000) * 1000}));
+                            return absl::OkStatus();
+                          })
+                  .ok());
+  // The sweeper may have taken them already: what it removed before the row was there is not the matter here.
+  ASSERT_TRUE(Set("due since", "2", now_ms - 60'000).ok());
+  Stop();
+  Open();
+  ASSERT_TRUE(engine_->expiry_stands_at().has_value());
+  ASSERT_TRUE(Set("due since", "2", now_ms - 60'000).ok());
+  Sweeper sweeper(*engine_, 16);
+  ASSERT_TRUE(sweeper.SweepExpired(100).ok());
+  EXPECT_EQ(Get("gone then"), "(none)");
+  EXPECT_EQ(Get("due since"), "2");
+  EXPECT_EQ(Get("not due"), "3");
+
+  ASSERT_TRUE(engine_->ThawExpiry().ok());
+  EXPECT_EQ(Get("due since"), "(none)");
+  EXPECT_EQ(Get("not due"), "3");
+  Crash();
+  Open();
+  EXPECT_FALSE(engine_->expiry_stands_at().has_value()) << "thawed for good";
+}
+
+TEST_F(EngineTest, AFolderOfARestoreThatIsNotCompleteIsRefused) {
+  Stop();
+  ASSERT_TRUE(ReplaceWholeFile(fs_, folder_, "restore.json", "{}").ok());
+  const auto engine = Engine::Open(fs_, Clock::System(), Options());
+  ASSERT_FALSE(engine.ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(engine.status()));
+  EXPECT_NE(Message(engine.status()).find("--resume"), std::string_view::npos) << engine.status();
 }
 
 TEST_F(EngineTest, WhileTheDiskIsLowGrowingWritesAreRefusedAndResumeByThemselves) {

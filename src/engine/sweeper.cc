@@ -40,7 +40,7 @@ absl::Status Sweeper::Write(TxnFunction body) {
 
 absl::StatusOr<size_t> Sweeper::SweepExpired(size_t limit) {
   RowKey until(RowSpace::kExpiry);
-  until.Big64(engine_.clock().Now().millis() + 1);
+  until.Big64(engine_.expiry_now().millis() + 1);
   std::vector<ExpiryRef> due;
   TM_RETURN_IF_ERROR(engine_.store().Scan(
       RowKey(RowSpace::kExpiry).view(), until.view(), limit, kv::Tier::kDisk,

@@ -186,7 +186,10 @@ absl::StatusOr<Value> Store::View::Get(std::string_view row, Tier tier) {
   return read;
 }
 
-DbState Store::View::db(DbIndex db) const { return store_.dbs_[db.value]; }
+DbState Store::View::db(DbIndex db) const {
+  // A log may speak of databases beyond those configured.
+  return db.value < store_.dbs_.size() ? store_.dbs_[db.value] : DbState{CollectionId{0, db.value}, 0, 0};
+}
 
 Store::Reader::Reader(Store& store) : View(store, /*exclusive=*/false) { store_.lock_.lock_shared(); }
 

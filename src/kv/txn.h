@@ -2,6 +2,7 @@
 // and commands only use them, so the same code runs in the commit path, in a warm-up on a worker thread, and in a test.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -70,9 +71,17 @@ class Txn {
   // Tells WATCH and whoever else follows single keys that `key` has changed. FLUSHDB and SWAPDB tell by themselves.
   virtual void Touched(DbIndex db, std::string_view key) = 0;
 
-  // The time by which this transaction decides what has expired: the timestamp of its record, or of now for reads.
+  // The timestamp of its record, or of now for reads.
   virtual Timestamp now() const = 0;
   virtual bool writable() const = 0;
+
+  // The time by which this transaction decides what has expired: now(), unless expiry stands still since an earlier
+  // moment.
+  Timestamp expiry_now() const { return std::min(now(), expiry_stands_at_); }
+  void StopExpiryAt(Timestamp moment) { expiry_stands_at_ = moment; }
+
+ private:
+  Timestamp expiry_stands_at_{UINT64_MAX};
 };
 
 }  // namespace tidemark::kv

@@ -80,6 +80,9 @@ void Store::Writer::DeleteRange(std::string_view begin, std::string_view end) {
 }
 
 void Store::Writer::SetDb(DbIndex db, const DbState& state) {
+  for (size_t i = store_.dbs_.size(); i <= db.value; ++i) {
+    store_.dbs_.push_back(DbState{CollectionId{0, static_cast<uint16_t>(i)}, 0, 0});
+  }
   store_.undo_dbs_.emplace_back(db, store_.dbs_[db.value]);
   store_.undo_.push_back({UndoStep::Kind::kDb, nullptr, Value()});
   store_.dbs_[db.value] = state;

@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "archive/catalog.h"
@@ -20,22 +19,9 @@
 #include "env/clock.h"
 #include "env/file.h"
 #include "objstore/object_store.h"
+#include "restore/target.h"
 
 namespace tidemark::restore {
-
-// Inclusive: records with a timestamp ≤ time, or that begin at or before the LSN.
-struct Target {
-  enum class Kind { kLatest, kTime, kLsn } kind = Kind::kLatest;
-  Timestamp time;
-  Lsn lsn;
-  std::optional<Timeline> timeline;  // none: the newest that leads to the target
-};
-// "latest", "lsn:HEX", RFC 3339 with a zone ("2026-03-01T12:00:00.123456Z"), br's '2018-05-11 01:42:23+0800', a TSO
-// (a plain number ≥ 2^40: milliseconds << 18), Unix seconds with a decimal point. INVALID_ARGUMENT says which are
-// taken.
-absl::StatusOr<Target> ParseTarget(std::string_view text);
-// RFC 3339, microseconds, UTC.
-std::string FormatTime(Timestamp time);
 
 struct Plan {
   std::optional<archive::BaseEntry> base;  // none: from the log's origin

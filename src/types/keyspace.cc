@@ -25,7 +25,7 @@ absl::StatusOr<Key> Keyspace::Decode(std::string_view name, kv::Value row) const
   key.stored_expire_ms = value.expire_ms;
   key.stored_count = value.count;
   key.collection = value.collection;
-  if (value.expire_ms != 0 && value.expire_ms <= now_ms()) return key;
+  if (value.expire_ms != 0 && value.expire_ms <= expiry_now_ms()) return key;
   key.type = value.type;
   key.expire_ms = value.expire_ms;
   key.string = value.string;

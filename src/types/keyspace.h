@@ -55,8 +55,10 @@ class Keyspace {
 
   kv::Txn& txn() { return *txn_; }
   DbIndex db() const { return db_; }
-  // Time by which expiry is decided, ms since 1970.
+  // The time now, ms since 1970.
   uint64_t now_ms() const { return txn_->now().millis(); }
+  // Time by which it is decided what has expired; earlier than now while expiry stands still.
+  uint64_t expiry_now_ms() const { return txn_->expiry_now().millis(); }
 
   // The errors of these are the transaction's (a cold row among them), and DATA_LOSS for a damaged row. `name` must
   // outlive the Key, which points to it.

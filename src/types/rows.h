@@ -27,7 +27,14 @@
 
 namespace tidemark::types {
 
-enum class RowSpace : uint8_t { kStore = 0x00, kKey = 0x01, kMember = 0x02, kExpiry = 0x03, kDead = 0x04, kSystem = 0x05 };
+enum class RowSpace : uint8_t {
+  kStore = 0x00,
+  kKey = 0x01,
+  kMember = 0x02,
+  kExpiry = 0x03,
+  kDead = 0x04,
+  kSystem = 0x05
+};
 
 enum class Type : uint8_t {
   kNone = 0,
@@ -74,7 +81,8 @@ RowKey MemberRow(const kv::CollectionId& collection, std::string_view member);
 RowKey MemberRowAt(const kv::CollectionId& collection, uint32_t order);
 RowKey ExpiryRow(uint64_t expire_ms, const kv::CollectionId& contents, std::string_view key);
 RowKey DeadRow(const kv::CollectionId& collection);
-// Rows that belong to no database: "cluster" (engine/identity.h), "task/NAME" (backup/). FLUSHALL leaves them.
+// Rows that belong to no database: "cluster" (engine/identity.h), "expiry" (engine/expiry_clock.h), "task/NAME"
+// (backup/). FLUSHALL leaves them.
 RowKey SystemRow(std::string_view name);
 // The name back out; nullopt when it is not such a row.
 std::optional<std::string_view> ParseSystemRow(std::string_view row);
