@@ -1,4 +1,5 @@
 // AUTH, HELLO and the other commands about the connection itself.
+#include "commands/access.h"
 #include "commands/client_registry.h"
 #include "commands/command.h"
 #include "commands/pubsub.h"
@@ -9,15 +10,6 @@ namespace tidemark::commands {
 namespace {
 
 constexpr std::string_view kRedisVersion = "7.0.15";
-
-// Takes as long for a wrong first letter as for a wrong last one.
-bool SameSecret(std::string_view given, std::string_view secret) {
-  unsigned char difference = given.size() == secret.size() ? 0 : 1;
-  for (size_t i = 0; i < given.size(); ++i) {
-    difference |= static_cast<unsigned char>(given[i] ^ secret[secret.empty() ? 0 : i % secret.size()]);
-  }
-  return difference == 0;
-}
 
 // The one user is "default"; without requirepass he has no password, and any is right.
 absl::Status Authenticate(Context& ctx, std::string_view user, std::string_view password) {

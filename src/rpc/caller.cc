@@ -1,0 +1,37 @@
+#include "rpc/caller.h"
+
+#include "commands/access.h"
+
+namespace tidemark::rpc {
+namespace {
+
+// gRPC's peers: "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:…".
+bool IsLoopback(const std::string& peer) {
+  return peer.starts_with("ipv4:127.") || peer.starts_with("ipv6:[::1]") || peer.starts_with("ipv6:%5B::1%5D") ||
+         peer.starts_with("unix:");
+}
+
+}  // namespace
+
+grpc::Status Admit(const Services& services, const grpc::ServerContextBase& context) {
+  std::string user;
+  std::string password;
+  const auto& metadata = context.client_metadata();
+  if (const auto found = metadata.find("authorization"); found != metadata.end()) {
+    const auto credentials = commands::ParseBasicAuthorization({found->second.data(), found->second.size()});
+    if (!credentials) {
+      return {grpc::StatusCode::UNAUTHENTICATED, "authorization must be Basic, with base64 of user:password"};
+    }
+    user = credentials->user;
+    password = credentials->password;
+  }
+  const absl::Status status = services.access(IsLoopback(context.peer()), user, password);
+  return status.ok() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(Message(status)));
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  // Abseil's codes are gRPC's.
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(Message(status))};
+}
+
+}  // namespace tidemark::rpc

@@ -1,0 +1,143 @@
+#include "rpc/rpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/support/server_interceptor.h>
+
+#include "env/file.h"
+#include "rpc/backup_service.h"
+#include "rpc/caller.h"
+#include "rpc/log_backup_service.h"
+
+namespace tidemark::rpc {
+namespace {
+
+constexpr std::chrono::seconds kStopWithin{2};
+
+// Reflection is gRPC's own service and asks nobody: a stranger's calls of it are cut off before they are answered.
+class ReflectionGuard final : public grpc::experimental::Interceptor {
+ public:
+  ReflectionGuard(const Services& services, grpc::experimental::ServerRpcInfo* info)
+      : services_(services), info_(info) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    using grpc::experimental::InterceptionHookPoints;
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA) &&
+        !Admit(services_, *info_->server_context()).ok()) {
+      info_->server_context()->TryCancel();
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const Services& services_;
+  grpc::experimental::ServerRpcInfo* const info_;
+};
+
+class ReflectionGuardFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit ReflectionGuardFactory(const Services& services) : services_(services) {}
+  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo* info) override {
+    return std::string_view(info->method()).starts_with("/grpc.reflection.") ? new ReflectionGuard(services_, info)
+                                                                             : nullptr;
+  }
+
+ private:
+  const Services& services_;
+};
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const RpcOptions& options) {
+  if (options.certificate_file.empty()) return grpc::InsecureServerCredentials();
+  const auto read = [](const std::string& path) { return ReadWholeFile(FileSystem::Posix(), path); };
+  grpc::SslServerCredentialsOptions tls;
+  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
+  TM_ASSIGN_OR_RETURN(pair.cert_chain, read(options.certificate_file));
+  TM_ASSIGN_OR_RETURN(pair.private_key, read(options.key_file));
+  tls.pem_key_cert_pairs.push_back(pair);
+  if (!options.authority_file.empty()) {
+    TM_ASSIGN_OR_RETURN(tls.pem_root_certs, read(options.authority_file));
+    tls.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+  }
+  return grpc::SslServerCredentials(tls);
+}
+
+std::string GrpcAddress(std::string_view address, uint16_t port) {
+  if (address == "*") return fmt::format("0.0.0.0:{}", port);
+  if (address == "::*") return fmt::format("[::]:{}", port);
+  return address.find(':') == std::string_view::npos ? fmt::format("{}:{}", address, port)
+                                                     : fmt::format("[{}]:{}", address, port);
+}
+
+class RpcServerImpl final : public RpcServer {
+ public:
+  explicit RpcServerImpl(Services services) : services_(std::move(services)) {}
+  ~RpcServerImpl() override { Stop(); }
+
+  absl::Status Listen(const RpcOptions& options) {
+    TM_ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(options));
+    absl::Status failed;
+    int listening = 0;
+    // One server an address: gRPC makes a whole server fail when one address of it does.
+    for (std::string_view address : options.addresses) {
+      const bool optional = address.starts_with('-');
+      if (optional) address.remove_prefix(1);
+      const uint16_t port = options.port != 0 ? options.port : port_;
+      if (Serve(GrpcAddress(address, port), credentials)) {
+        ++listening;
+      } else if (!optional) {
+        return Errorf(absl::StatusCode::kFailedPrecondition, "rpc-port: cannot listen on {}",
+                      GrpcAddress(address, port));
+      }
+    }
+    if (listening > 0) return absl::OkStatus();
+    return Errorf(absl::StatusCode::kFailedPrecondition, "rpc-port: none of the addresses of bind can be listened on");
+  }
+
+  void Stop() override {
+    const auto deadline = std::chrono::system_clock::now() + kStopWithin;
+    for (const auto& server : servers_) server->Shutdown(deadline);
+    servers_.clear();
+  }
+  uint16_t port() const override { return port_; }
+
+ private:
+  bool Serve(const std::string& address, const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+    grpc::ServerBuilder builder;
+    int chosen = 0;
+    builder.AddListeningPort(address, credentials, &chosen);
+    // Without this a second server on the same port would take half of the calls.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.RegisterService(&log_backup_);
+    builder.RegisterService(&backup_);
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> guards;
+    guards.push_back(std::make_unique<ReflectionGuardFactory>(services_));
+    builder.experimental().SetInterceptorCreators(std::move(guards));
+    std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+    if (server == nullptr || chosen == 0) return false;
+    port_ = static_cast<uint16_t>(chosen);
+    servers_.push_back(std::move(server));
+    return true;
+  }
+
+  const Services services_;
+  LogBackupService log_backup_{services_};
+  BackupService backup_{services_};
+  uint16_t port_ = 0;
+  std::vector<std::unique_ptr<grpc::Server>> servers_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcOptions& options, backup::Tasks& tasks,
+                                                            AccessCheck access,
+                                                            std::function<backup::FlushRequest()> default_flush,
+                                                            std::function<void(std::function<void()>)> run) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto server = std::make_unique<RpcServerImpl>(Services{
+      .tasks = tasks, .access = std::move(access), .default_flush = std::move(default_flush), .run = std::move(run)});
+  TM_RETURN_IF_ERROR(server->Listen(options));
+  return server;
+}
+
+}  // namespace tidemark::rpc
