@@ -227,7 +227,7 @@ void FlushMachine::Confirm(const FlushReport& report, std::vector<FlushAnswer>* 
            report.reached.lsn.value);
   running_->objects = std::max(running_->objects, report.objects);
   running_->bytes = std::max(running_->bytes, report.bytes);
-  if (report.reached.lsn > flushed_.lsn) flushed_ = report.reached;
+  flushed_ = std::max(flushed_, report.reached);
   AnswerReached(&on_running_, answers);
 }
 

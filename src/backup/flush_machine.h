@@ -58,7 +58,7 @@ enum class FlushError : uint8_t {
 struct Checkpoint {
   Lsn lsn;
   Timestamp timestamp;
-  bool operator==(const Checkpoint&) const = default;
+  auto operator<=>(const Checkpoint&) const = default;
 };
 
 // What the driver reads when an event arrives.
