@@ -1,88 +1,113 @@
 #include "sim_flush_archive.h"
 
 #include <algorithm>
-#include <map>
 
+#include "archive/archive_testing.h"
+#include "archive/catalog.h"
 #include "base/hash.h"
-#include "format/log_format.h"
 
 namespace tidemark::backup {
+namespace {
 
-using format::kFirstLsn;
+constexpr Timeline kOld = format::kFirstTimeline;
+constexpr Timeline kNew{kOld.value + 1};
 
-struct SimObjectWriter::Impl {
-  Lsn first;
-  Object object;
-};
-SimObjectWriter::SimObjectWriter(Lsn first) : impl_(new Impl{first, {}}) { impl_->object.end = first; }
-SimObjectWriter::~SimObjectWriter() = default;
-void SimObjectWriter::Add(const log::Record& record) {
-  impl_->object.bytes += record.raw;
-  impl_->object.end = record.end;
-  impl_->object.last = record.timestamp;
-}
-uint64_t SimObjectWriter::plain_bytes() const { return impl_->object.bytes.size(); }
-SimObjectWriter::Object SimObjectWriter::Finish() {
-  impl_->object.key = fmt::format("log/{:016x}-{:016x}", impl_->first.value, impl_->object.end.value);
-  return std::move(impl_->object);
+archive::Origin OurOrigin() {
+  return {.cluster_id = archive::TestId(1), .timeline = kOld, .timeline_id = archive::TestId(2)};
 }
 
-bool SameObject(std::string_view one, std::string_view other) { return one == other; }
+uint32_t PreviousCrc(const log::Record& record) { return format::DecodeRecordHeader(record.raw.data()).previous_crc; }
+
+}  // namespace
+
+archive::CodecOptions SimCodec(uint64_t variant) {
+  static const std::shared_ptr<const archive::KeyRing> ring = archive::TestRing(archive::kTestKey);
+  return {.zstd_level = variant % 2 == 0 ? 0 : 1, .keys = variant < 2 ? archive::KeyRing::Empty() : ring};
+}
+
+SimObjectWriter::SimObjectWriter(const archive::CodecOptions& codec, const log::Record& record)
+    : writer_(codec, OurOrigin(), record.lsn, PreviousCrc(record)) {}
+
+absl::Status SimObjectWriter::Add(const log::Record& record) {
+  last_ = record.timestamp;
+  return writer_.Add(record.raw);
+}
+
+absl::StatusOr<SimObject> SimObjectWriter::Finish() {
+  TM_ASSIGN_OR_RETURN(archive::LogObjectWriter::Object object, writer_.Finish(last_));
+  return SimObject{format::LogObjectKey(object.name), std::move(object.bytes), {object.name.end, last_}};
+}
+
+absl::StatusOr<bool> SameLog(std::string_view there, std::string_view ours) {
+  TM_ASSIGN_OR_RETURN(const format::ObjectHeader theirs, format::DecodeObjectHeader(there));
+  TM_ASSIGN_OR_RETURN(const format::ObjectHeader own, format::DecodeObjectHeader(ours));
+  return theirs.cluster_id == own.cluster_id && theirs.timeline_id == own.timeline_id && theirs.first == own.first &&
+         theirs.end == own.end && theirs.plain_hash == own.plain_hash;
+}
 
 absl::Status StartArchive(objstore::ObjectStore& store) {
-  for (const char* key : {"archive.json", "timelines/1"}) {
-    const absl::Status put = store.Put(key, "1", objstore::PutCondition::kMustNotExist);
+  const archive::Origin origin = OurOrigin();
+  static const std::string identity = archive::EncodeIdentity({origin.cluster_id, 1});
+  static const std::string history = archive::EncodeTimeline({.timeline = kOld,
+                                                              .id = origin.timeline_id,
+                                                              .parent = {},
+                                                              .fork = format::kFirstLsn,
+                                                              .fork_timestamp = {},
+                                                              .cluster_id = origin.cluster_id,
+                                                              .created_micros = 1,
+                                                              .reason = "created"});
+  for (const auto& [key, bytes] : {std::pair(std::string(format::kArchiveIdentityName), &identity),
+                                   std::pair(format::TimelineKey(kOld), &history)}) {
+    const absl::Status put = store.Put(key, *bytes, objstore::PutCondition::kMustNotExist);
     if (!put.ok() && !absl::IsAlreadyExists(put)) return put;
   }
   return absl::OkStatus();
 }
 
-absl::Status PutFence(objstore::ObjectStore& store) {
-  return store.Put("timelines/2", std::to_string(UINT64_MAX), objstore::PutCondition::kMustNotExist);
-}
-
-absl::Status SettleFork(objstore::ObjectStore& store) {
-  TM_ASSIGN_OR_RETURN(const ArchivedUpTo end, ListedUpTo(store, kFirstLsn, Lsn{UINT64_MAX}));
-  return store.Put("timelines/2", std::to_string(end.lsn.value), objstore::PutCondition::kNone);
+absl::Status PutFence(objstore::ObjectStore& store, std::optional<Lsn> fork) {
+  const archive::TimelineHistory history{.timeline = kNew,
+                                         .id = archive::TestId(3),
+                                         .parent = kOld,
+                                         .fork = fork.value_or(Lsn{UINT64_MAX}),
+                                         .fork_timestamp = {},
+                                         .cluster_id = OurOrigin().cluster_id,
+                                         .created_micros = 2,
+                                         .reason = "promotion"};
+  return store.Put(format::TimelineKey(kNew), archive::EncodeTimeline(history),
+                   fork ? objstore::PutCondition::kNone : objstore::PutCondition::kMustNotExist);
 }
 
 absl::StatusOr<Timeline> NewestTimeline(objstore::ObjectStore& store) {
-  TM_ASSIGN_OR_RETURN(const objstore::ListPage page, store.List("timelines/", "", 1000));
-  return Timeline{static_cast<uint32_t>(page.objects.size())};
-}
-
-absl::StatusOr<ArchivedUpTo> ListedUpTo(objstore::ObjectStore& store, Lsn from, Lsn limit) {
-  TM_ASSIGN_OR_RETURN(const auto all, objstore::ListAll(store, "log/"));
-  ArchivedUpTo at{from, {}};
-  for (const auto& object : all) {
-    const Lsn first{std::stoull(object.key.substr(4, 16), nullptr, 16)};
-    const Lsn end{std::stoull(object.key.substr(21), nullptr, 16)};
-    if (first <= at.lsn && end > at.lsn && end <= limit) at.lsn = end;
+  TM_ASSIGN_OR_RETURN(const auto histories, objstore::ListAll(store, "timelines/"));
+  Timeline newest;
+  for (const objstore::ObjectInfo& object : histories) {
+    newest = std::max(newest, format::ParseTimelineKey(object.key).value_or(Timeline{}));
   }
-  return at;
+  return newest;
 }
 
-absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(std::shared_ptr<objstore::MemoryBucket> bucket) {
-  objstore::MemoryStore store(bucket);
-  TM_RETURN_IF_ERROR(store.Get("archive.json").status());
-  TM_RETURN_IF_ERROR(store.Get("timelines/1").status());
-  Lsn limit{UINT64_MAX};
-  if (auto fork = store.Get("timelines/2"); fork.ok()) limit = Lsn{std::stoull(*fork)};
+absl::StatusOr<Checkpoint> ListedUpTo(objstore::ObjectStore& store, Lsn from) {
+  TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(store, /*with_files=*/false));
+  const archive::Stretch stretch = catalog.Follow(kOld, from, Lsn{UINT64_MAX});
+  return Checkpoint{stretch.to, stretch.closed};
+}
+
+absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(objstore::ObjectStore& store, const archive::KeyRing& keys) {
+  TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(store, /*with_files=*/false));
+  if (!catalog.timelines.contains(kOld)) return absl::NotFoundError("the history of the first timeline is missing");
   std::vector<ArchivedRecord> records;
-  Lsn at = kFirstLsn;
-  TM_ASSIGN_OR_RETURN(const auto all, objstore::ListAll(store, "log/"));
-  for (const auto& object : all) {
-    const Lsn first{std::stoull(object.key.substr(4, 16), nullptr, 16)};
-    const Lsn end{std::stoull(object.key.substr(21), nullptr, 16)};
-    if (first > at || end <= at) continue;
-    TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(object.key));
-    while (at < end && at < limit) {
-      format::RecordHeader header;
-      const std::string_view rest = std::string_view(bytes).substr(at - first);
-      if (format::ParseRecord(rest, at, &header) != format::RecordState::kWhole) return records;
-      records.push_back(
-          {at, at + header.size(), header.timestamp, Hash64(rest.substr(format::kRecordHeaderSize, header.length))});
-      at = at + header.size();
+  Lsn at = format::kFirstLsn;
+  for (const archive::Stretch& stretch : catalog.FollowHistory(kOld, at, std::nullopt)) {
+    for (const archive::LogEntry& entry : stretch.objects) {
+      TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(entry.key));
+      TM_ASSIGN_OR_RETURN(const archive::DecodedLog object, archive::DecodeLogObject(bytes, keys));
+      while (at < std::min(object.header.end, stretch.to)) {
+        const std::string_view rest = std::string_view(object.plain).substr(at - object.header.first);
+        const format::RecordHeader header = format::DecodeRecordHeader(rest.data());
+        records.push_back(
+            {at, at + header.size(), header.timestamp, Hash64(rest.substr(format::kRecordHeaderSize, header.length))});
+        at = at + header.size();
+      }
     }
   }
   return records;

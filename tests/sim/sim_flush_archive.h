@@ -1,12 +1,14 @@
-// The archive as the simulation of force flush sees it: log bytes into objects, and a bucket back into records.
+// The archive as the simulation of force flush uses it: the project's own objects and names, written as a task writes
+// them and read as a restore reads them.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/status.h"
-#include "base/types.h"
+#include "archive/codec.h"
+#include "backup/flush_machine.h"
 #include "log/log.h"
 #include "objstore/memory_store.h"
 
@@ -20,45 +22,42 @@ struct ArchivedRecord {
   bool operator==(const ArchivedRecord&) const = default;
 };
 
-// One object under way: whole records, one after the other.
-class SimObjectWriter {
- public:
-  explicit SimObjectWriter(Lsn first);
-  ~SimObjectWriter();
-  void Add(const log::Record& record);
-  uint64_t plain_bytes() const;
-  struct Object {
-    std::string key;
-    std::string bytes;
-    Lsn end;
-    Timestamp last;
-  };
-  Object Finish();
+// Neither, zstd, AES-256-GCM, or both.
+archive::CodecOptions SimCodec(uint64_t variant);
 
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+struct SimObject {
+  std::string key;
+  std::string bytes;
+  Checkpoint end;
 };
 
-// Whether two objects of one key say the same, whoever put them.
-bool SameObject(std::string_view one, std::string_view other);
+// Whole records, one after the other, as one object.
+class SimObjectWriter {
+ public:
+  // `record` is the first one.
+  SimObjectWriter(const archive::CodecOptions& codec, const log::Record& record);
+  absl::Status Add(const log::Record& record);
+  uint64_t plain_bytes() const { return writer_.plain_bytes(); }
+  absl::StatusOr<SimObject> Finish();
+
+ private:
+  archive::LogObjectWriter writer_;
+  Timestamp last_;
+};
+
+// Whether the object that is there has the same log as ours, whoever put it. DATA_LOSS when it can't be read.
+absl::StatusOr<bool> SameLog(std::string_view there, std::string_view ours);
 
 // Makes the bucket an archive of the simulation's cluster: who owns it, and its first timeline. Again is fine.
 absl::Status StartArchive(objstore::ObjectStore& store);
-// What a promotion does: the newer timeline, which is the fence, and later where it forks off.
-absl::Status PutFence(objstore::ObjectStore& store);
-absl::Status SettleFork(objstore::ObjectStore& store);
+// What a promotion does: the newer timeline, which is the fence, and once the old one has been listed, where it forks.
+absl::Status PutFence(objstore::ObjectStore& store, std::optional<Lsn> fork);
 // The newest timeline in the archive.
 absl::StatusOr<Timeline> NewestTimeline(objstore::ObjectStore& store);
+// How far the first timeline is complete from `from` on, by listing.
+absl::StatusOr<Checkpoint> ListedUpTo(objstore::ObjectStore& store, Lsn from);
 
-struct ArchivedUpTo {
-  Lsn lsn;
-  Timestamp timestamp;
-};
-// How far the first timeline is complete from `from` on, at most to `limit`, by listing.
-absl::StatusOr<ArchivedUpTo> ListedUpTo(objstore::ObjectStore& store, Lsn from, Lsn limit);
-
-// Every record that a restore of the latest moment would apply. The bucket is not changed.
-absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(std::shared_ptr<objstore::MemoryBucket> bucket);
+// Every record that a restore of the latest moment would apply. Changes nothing.
+absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(objstore::ObjectStore& store, const archive::KeyRing& keys);
 
 }  // namespace tidemark::backup

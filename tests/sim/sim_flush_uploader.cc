@@ -41,11 +41,11 @@ void FlushSchedule::Prepare() {
     archive_started_ = true;
     machine_->SetRestorable(true, "");
   } else if (!listed_) {
-    const auto archived = ListedUpTo(*store_, machine_->flushed().lsn, upload_->order.cut);
+    const auto archived = ListedUpTo(*store_, machine_->flushed().lsn);
     if (!archived.ok()) return EndAttempt(archived.status());
     listed_ = true;
     if (!CheckFence()) return;
-    Take(machine_->Progress({upload_->order.order, {archived->lsn, archived->timestamp}, 0, 0}));
+    Take(machine_->Progress({upload_->order.order, *archived, 0, 0}));
   } else {
     upload_->from = machine_->flushed().lsn;
     upload_->phase = Upload::Phase::kSync;
@@ -62,10 +62,12 @@ void FlushSchedule::ReadRange() {
   while ((*cursor)->position() < upload_->end) {
     const auto record = (*cursor)->Next(std::chrono::milliseconds(0));
     if (!record.ok()) return Fault("read: " + record.status().ToString());
-    if (!writer) writer.emplace(record->lsn);
-    writer->Add(*record);
+    if (!writer) writer.emplace(codec_, *record);
+    if (const absl::Status added = writer->Add(*record); !added.ok()) return Fault(added.ToString());
     if (writer->plain_bytes() >= piece_bytes || record->end >= upload_->end) {
-      upload_->pieces.push_back({writer->Finish(), false});
+      auto object = writer->Finish();
+      if (!object.ok()) return Fault(object.status().ToString());
+      upload_->pieces.push_back({*std::move(object), false});
       writer.reset();
     }
   }
@@ -88,7 +90,10 @@ void FlushSchedule::PutOne() {
   if (absl::IsAlreadyExists(put)) {
     const auto there = store_->Get(piece.object.key);
     put = there.status();
-    if (there.ok() && !SameObject(*there, piece.object.bytes)) return Fault("another object of the same name");
+    if (there.ok()) {
+      const auto same = SameLog(*there, piece.object.bytes);
+      if (!same.ok() || !*same) return Fault("another object of the same name");
+    }
   }
   if (sabotage_ == Sabotage::kSwallowsUploadErrors) put = absl::OkStatus();
   if (put.ok()) {
@@ -102,7 +107,7 @@ FlushReport FlushSchedule::ReportOf(size_t pieces) const {
   FlushReport report{upload_->order.order, machine_->flushed(), 0, 0};
   for (size_t i = 0; i < pieces; ++i) {
     const Piece& piece = upload_->pieces[i];
-    report.reached = {piece.object.end, piece.object.last};
+    report.reached = piece.object.end;
     ++report.objects;
     report.bytes += piece.object.bytes.size();
   }

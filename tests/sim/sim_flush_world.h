@@ -65,7 +65,7 @@ class FlushSchedule {
     bool durable_only = false;
   };
   struct Piece {
-    SimObjectWriter::Object object;
+    SimObject object;
     bool there = false;
   };
   // One attempt of the uploader, step by step.
@@ -116,6 +116,7 @@ class FlushSchedule {
 
   std::mt19937_64 random_;
   const Sabotage sabotage_;
+  const archive::CodecOptions codec_;
   StillClock clock_;
   FaultyFileSystem fs_;
   log::LogOptions log_options_;
