@@ -1,8 +1,9 @@
 // Our own service: all that the tasks can do, typed. proto/tidemark/v1/backup.proto.
 #pragma once
 
+#include <tidemark/v1/backup.grpc.pb.h>
+
 #include "rpc/caller.h"
-#include "tidemark/v1/backup.grpc.pb.h"
 
 namespace tidemark::rpc {
 

@@ -1,7 +1,8 @@
 // TiKV's logbackup.LogBackup on our tasks: one region, id 1, all keys; checkpoints as TSO, milliseconds << 18.
 #pragma once
 
-#include "logbackuppb.grpc.pb.h"
+#include <logbackuppb.grpc.pb.h>
+
 #include "rpc/caller.h"
 
 namespace tidemark::rpc {

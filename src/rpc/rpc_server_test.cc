@@ -4,14 +4,13 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <logbackuppb.grpc.pb.h>
+#include <tidemark/v1/backup.grpc.pb.h>
 
 #include <condition_variable>
 #include <map>
 #include <mutex>
 #include <thread>
-
-#include "logbackuppb.grpc.pb.h"
-#include "tidemark/v1/backup.grpc.pb.h"
 
 namespace tidemark::rpc {
 namespace {
