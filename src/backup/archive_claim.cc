@@ -1,0 +1,199 @@
+#include "backup/archive_claim.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "format/log_format.h"
+
+namespace tidemark::backup {
+namespace {
+
+constexpr const char* kFencedPayload = "tidemark.fenced";
+constexpr Lsn kNoLimit{UINT64_MAX};
+
+absl::Status ClaimIdentity(objstore::ObjectStore& store, const engine::Identity& identity, uint64_t now_micros) {
+  const archive::Identity ours{.cluster_id = identity.cluster_id, .created_micros = now_micros};
+  const absl::Status put =
+      store.Put(format::kArchiveIdentityName, archive::EncodeIdentity(ours), objstore::PutCondition::kMustNotExist);
+  if (!absl::IsAlreadyExists(put)) return put;
+  TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(format::kArchiveIdentityName));
+  TM_ASSIGN_OR_RETURN(const archive::Identity present, archive::DecodeIdentity(bytes));
+  if (present.cluster_id == identity.cluster_id) return absl::OkStatus();
+  return FencedError(
+      fmt::format("the archive at {} belongs to cluster {}, this server is of cluster {}: give the task "
+                  "a place of its own",
+                  store.display_uri(), IdToHex(present.cluster_id), IdToHex(identity.cluster_id)));
+}
+
+absl::Status ClaimTimeline(objstore::ObjectStore& store, const engine::Identity& identity, uint64_t now_micros) {
+  const archive::TimelineHistory ours{
+      .timeline = identity.timeline,
+      .id = identity.timeline_id,
+      .parent = identity.parent,
+      .fork = identity.fork,
+      .fork_timestamp = identity.fork_timestamp,
+      .cluster_id = identity.cluster_id,
+      .created_micros = identity.created_micros == 0 ? now_micros : identity.created_micros,
+      .reason = identity.reason};
+  const std::string key = format::TimelineKey(identity.timeline);
+  const absl::Status put = store.Put(key, archive::EncodeTimeline(ours), objstore::PutCondition::kMustNotExist);
+  if (!absl::IsAlreadyExists(put)) return put;
+  TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(key));
+  TM_ASSIGN_OR_RETURN(const archive::TimelineHistory present, archive::DecodeTimeline(bytes));
+  if (present.id == identity.timeline_id) return absl::OkStatus();
+  return FencedError(
+      fmt::format("timeline {} in the archive at {} is {} ({}), this server's is {}: somebody else "
+                  "writes there",
+                  identity.timeline.value, store.display_uri(), IdToHex(present.id), present.reason,
+                  IdToHex(identity.timeline_id)));
+}
+
+// A timeline on the way from a base to our own, and where the next one leaves it.
+struct Leg {
+  Timeline timeline;
+  Lsn limit;
+};
+
+// From `from` to `own`; empty when `from` is no ancestor.
+std::vector<Leg> Path(const archive::Catalog& catalog, Timeline from, Timeline own) {
+  std::vector<Leg> path{{own, kNoLimit}};
+  while (path.back().timeline != from) {
+    const auto found = catalog.timelines.find(path.back().timeline);
+    if (found == catalog.timelines.end()) return {};
+    const archive::TimelineHistory& history = found->second;
+    if (history.parent.value == 0 || history.parent >= history.timeline) return {};
+    path.push_back({history.parent, history.fork});
+  }
+  std::reverse(path.begin(), path.end());
+  return path;
+}
+
+struct Chain {
+  Lsn end;
+  Timestamp closed;
+  std::optional<archive::LogEntry> last;
+};
+
+// Follows the log from `from` over all forks to its end on `own`; nothing when it breaks on the way.
+std::optional<Chain> FollowChain(const archive::Catalog& catalog, Timeline timeline, Lsn from, Timestamp at,
+                                 Timeline own) {
+  const std::vector<Leg> path = Path(catalog, timeline, own);
+  if (path.empty() || from > path.front().limit) return std::nullopt;
+  Chain chain{.end = from, .closed = at, .last = {}};
+  for (const Leg& leg : path) {
+    const archive::Stretch stretch = catalog.Follow(leg.timeline, chain.end, leg.limit);
+    const Lsn reached = std::min(std::max(stretch.to, chain.end), leg.limit);
+    if (leg.limit != kNoLimit && reached < leg.limit) return std::nullopt;
+    chain.end = reached;
+    chain.closed = std::max(chain.closed, stretch.closed);
+    if (leg.timeline == own && !stretch.objects.empty()) chain.last = stretch.objects.back();
+  }
+  return chain;
+}
+
+// Of all chains the one that leads furthest; of equal ones what can be restored is the longest.
+void Consider(const Chain& chain, Timestamp from, ArchivePosition* best, std::optional<archive::LogEntry>* last) {
+  if (best->found && chain.end < best->end) return;
+  if (!best->found || chain.end > best->end) {
+    best->closed = Timestamp{};
+    best->restorable_from = from;
+    last->reset();
+  }
+  best->found = true;
+  best->end = chain.end;
+  best->closed = std::max(best->closed, chain.closed);
+  best->restorable_from = std::min(best->restorable_from, from);
+  if (chain.last) *last = chain.last;
+}
+
+Timestamp FirstTimestamp(const archive::Catalog& catalog, Timeline timeline) {
+  const auto found = catalog.log.find(timeline);
+  return found == catalog.log.end() || found->second.empty() ? Timestamp{} : found->second.front().name.first_timestamp;
+}
+
+absl::Status CheckLastObject(objstore::ObjectStore& store, const archive::LogEntry& entry,
+                             const engine::Identity& identity, ArchivePosition* position) {
+  TM_ASSIGN_OR_RETURN(const std::string bytes, store.GetRange(entry.key, 0, format::kObjectHeaderSize));
+  const absl::StatusOr<format::ObjectHeader> header = format::DecodeObjectHeader(bytes);
+  if (!header.ok()) {
+    return Errorf(absl::StatusCode::kFailedPrecondition, "{} in the archive at {}: {}", entry.key, store.display_uri(),
+                  Message(header.status()));
+  }
+  if (header->cluster_id != identity.cluster_id || header->timeline_id != identity.timeline_id) {
+    return FencedError(fmt::format("{} in the archive at {} was written by another server (cluster {}, timeline {})",
+                                   entry.key, store.display_uri(), IdToHex(header->cluster_id),
+                                   IdToHex(header->timeline_id)));
+  }
+  position->last_crc = header->last_crc;
+  return absl::OkStatus();
+}
+
+std::vector<std::string> Superseded(const archive::Catalog& catalog, const engine::Identity& identity,
+                                    Timestamp closed) {
+  std::vector<std::string> keys;
+  const auto found = catalog.log.find(identity.timeline);
+  if (found == catalog.log.end()) return keys;
+  for (const archive::LogEntry& entry : found->second) {
+    if (entry.name.first == entry.name.end && entry.name.closed_timestamp < closed) keys.push_back(entry.key);
+  }
+  return keys;
+}
+
+}  // namespace
+
+absl::Status FencedError(const std::string& message) {
+  absl::Status status = absl::FailedPreconditionError(message);
+  status.SetPayload(kFencedPayload, absl::Cord("1"));
+  return status;
+}
+
+bool IsFenced(const absl::Status& status) { return status.GetPayload(kFencedPayload).has_value(); }
+
+absl::Status ClaimArchive(objstore::ObjectStore& store, const engine::Identity& identity, uint64_t now_micros) {
+  TM_RETURN_IF_ERROR(ClaimIdentity(store, identity, now_micros));
+  TM_RETURN_IF_ERROR(CheckFence(store, identity.timeline));
+  TM_RETURN_IF_ERROR(ClaimTimeline(store, identity, now_micros));
+  return CheckFence(store, identity.timeline);
+}
+
+absl::Status CheckFence(objstore::ObjectStore& store, Timeline own) {
+  TM_ASSIGN_OR_RETURN(const objstore::ListPage page, store.List("timelines/", format::TimelineKey(own), 1000));
+  std::optional<Timeline> newest;
+  for (const objstore::ObjectInfo& object : page.objects) {
+    const std::optional<Timeline> timeline = format::ParseTimelineKey(object.key);
+    if (timeline && *timeline > own) newest = timeline;
+  }
+  if (!newest) return absl::OkStatus();
+  return FencedError(fmt::format("timeline {} has taken over the archive at {}; this server is on timeline {}",
+                                 newest->value, store.display_uri(), own.value));
+}
+
+absl::StatusOr<ArchivePosition> FindPosition(objstore::ObjectStore& store, const archive::Catalog& catalog,
+                                             const engine::Identity& identity) {
+  ArchivePosition position;
+  std::optional<archive::LogEntry> last;
+  const Timeline own = identity.timeline;
+  const auto first = catalog.timelines.find(format::kFirstTimeline);
+  if (first != catalog.timelines.end() && first->second.parent.value == 0) {
+    const Timeline origin = format::kFirstTimeline;
+    const std::optional<Chain> chain = FollowChain(catalog, origin, format::kFirstLsn, Timestamp{}, own);
+    if (chain) Consider(*chain, FirstTimestamp(catalog, origin), &position, &last);
+    position.at_origin = chain && chain->end == format::kFirstLsn;
+  }
+  Timestamp last_base;
+  for (const archive::BaseEntry& base : catalog.bases) {
+    const std::optional<Chain> chain =
+        FollowChain(catalog, base.name.timeline, base.name.lsn, base.name.timestamp, own);
+    if (!chain) continue;
+    last_base = std::max(last_base, base.name.timestamp);
+    // A base takes us further than an origin from which nothing leads on.
+    if (std::exchange(position.at_origin, false)) position.found = false;
+    Consider(*chain, base.name.timestamp, &position, &last);
+  }
+  position.last_base = last_base;
+  if (last) TM_RETURN_IF_ERROR(CheckLastObject(store, *last, identity, &position));
+  position.superseded = Superseded(catalog, identity, position.closed);
+  return position;
+}
+
+}  // namespace tidemark::backup

@@ -1,0 +1,211 @@
+// How a task finds out where it stands: by asking the archive, holding the log there, and taking a base where the two
+// no longer meet.
+#include <algorithm>
+#include <utility>
+
+#include "backup/task.h"
+#include "env/random.h"
+#include "format/log_format.h"
+
+namespace tidemark::backup {
+namespace {
+
+using std::chrono::steady_clock;
+
+// A flush has the task's patience; of the rest, what is large is not begun again for every reset.
+constexpr int kFlushRetries = 2;
+constexpr int kUpkeepRetries = 6;
+
+}  // namespace
+
+absl::Status Task::Publish(std::unique_ptr<objstore::ObjectStore> store,
+                           std::unique_ptr<objstore::ObjectStore> upkeep) {
+  const MutexLock lock(mutex_);
+  if (phase_ == Phase::kHalted) return absl::CancelledError("the task has stopped");
+  store_ = store.get();
+  stores_.push_back(std::move(store));
+  stores_.push_back(std::move(upkeep));
+  return absl::OkStatus();
+}
+
+// Opens what the configuration names; what is open stays open.
+absl::Status Task::OpenStores() {
+  if (keys_ == nullptr) {
+    if (config_.key_file.empty()) {
+      keys_ = archive::KeyRing::Empty();
+    } else {
+      TM_ASSIGN_OR_RETURN(keys_, archive::KeyRing::Load(parts_.fs, config_.key_file));
+    }
+  }
+  if (store_ == nullptr) {
+    TM_ASSIGN_OR_RETURN(auto store, parts_.open_store(config_.storage, {.retries = kFlushRetries}));
+    TM_ASSIGN_OR_RETURN(
+        auto upkeep, parts_.open_store(config_.storage, {.retries = kUpkeepRetries, .rate_limit = config_.rate_limit}));
+    TM_RETURN_IF_ERROR(Publish(std::move(store), std::move(upkeep)));
+  }
+  if (uploader_ != nullptr) return absl::OkStatus();
+  TM_ASSIGN_OR_RETURN(const objstore::Capabilities capabilities, store_->Probe(IdToHex(RandomId())));
+  {
+    const MutexLock lock(mutex_);
+    capabilities_ = capabilities;
+  }
+  const UploaderOptions options{.codec = {.zstd_level = config_.compression_level, .keys = keys_},
+                                .origin = {.cluster_id = parts_.identity.cluster_id,
+                                           .timeline = parts_.identity.timeline,
+                                           .timeline_id = parts_.identity.timeline_id},
+                                .object_bytes = config_.flush_bytes,
+                                .parallel = parts_.timings.parallel};
+  uploader_ = std::make_unique<Uploader>(parts_.engine.log(), *store_, options);
+  return absl::OkStatus();
+}
+
+absl::Status Task::Claim() {
+  TM_RETURN_IF_ERROR(OpenStores());
+  return ClaimArchive(*store_, parts_.identity, parts_.clock.WallMicros());
+}
+
+absl::Status Task::TakeLease(Lsn position) {
+  const bool capped = config_.hold_bytes != 0 || config_.hold_time.count() != 0;
+  const auto age = std::chrono::microseconds(config_.hold_time).count();
+  return parts_.engine.log().TakeLease({.name = lease_name_,
+                                        .lease_class = capped ? log::LeaseClass::kBounded : log::LeaseClass::kRequired,
+                                        .position = position,
+                                        .max_bytes = config_.hold_bytes,
+                                        .max_age_micros = static_cast<uint64_t>(age)});
+}
+
+absl::StatusOr<Task::Connection> Task::Connect() {
+  TM_RETURN_IF_ERROR(Claim());
+  TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(*store_, /*with_files=*/false));
+  TM_ASSIGN_OR_RETURN(ArchivePosition position, FindPosition(*store_, catalog, parts_.identity));
+  if (!position.found) return StartWithBase(/*gap=*/false);
+  const Lsn end = parts_.engine.log().appended();
+  if (position.end > end) {
+    return FencedError(
+        fmt::format("the archive at {} has timeline {} up to LSN {}, this server's log ends at {}: it has "
+                    "lost its end, or another server writes there. What it lacks is in the archive: "
+                    "restore from it",
+                    store_->display_uri(), parts_.identity.timeline.value, position.end.value, end.value));
+  }
+  const absl::Status held = TakeLease(position.end);
+  // The log no longer has what follows.
+  if (absl::IsFailedPrecondition(held)) return StartWithBase(/*gap=*/!position.at_origin);
+  TM_RETURN_IF_ERROR(held);
+  return Connection{.flushed = {.lsn = position.end, .timestamp = position.closed},
+                    .last_crc = position.last_crc,
+                    .restorable = true,
+                    .restorable_from = position.restorable_from,
+                    .last_base = position.last_base,
+                    .snapshot = nullptr,
+                    .superseded = std::move(position.superseded)};
+}
+
+// The log is held before the snapshot marks where it goes on: nothing can be purged between the two.
+absl::StatusOr<Task::Connection> Task::StartWithBase(bool gap) {
+  log::Log& log = parts_.engine.log();
+  TM_RETURN_IF_ERROR(TakeLease(log.appended()));
+  const std::string name = fmt::format("backup-{}-first-{}", config_.name, ++snapshots_);
+  TM_ASSIGN_OR_RETURN(std::unique_ptr<BaseSnapshot> snapshot,
+                      BaseSnapshot::Take(parts_.engine, parts_.identity.timeline, name));
+  const format::BaseName base = snapshot->base();
+  TM_RETURN_IF_ERROR(log.RaiseLease(lease_name_, base.lsn));
+  Connection connection;
+  connection.flushed = {.lsn = base.lsn, .timestamp = base.timestamp};
+  connection.last_crc = snapshot->last_crc();
+  connection.gap = gap;
+  connection.snapshot = std::move(snapshot);
+  return connection;
+}
+
+void Task::TryConnect() {
+  absl::StatusOr<Connection> connection = Connect();
+  Deliveries out;
+  {
+    const MutexLock lock(mutex_);
+    // Paused or stopped meanwhile: it will be looked at again, or never.
+    if (phase_ != Phase::kConnecting) return;
+    out = connection.ok() ? Install(*std::move(connection)) : NoteConnectFailure(connection.status());
+  }
+  Deliver(std::move(out));
+}
+
+Task::Deliveries Task::NoteConnectFailure(const absl::Status& status) {
+  if (IsFenced(status)) return Fence(status);
+  NoteFailure(status);
+  connect_at_ = steady_clock::now() + Backoff();
+  lease_look_ = {};
+  if (objstore::IsPassing(status)) return {};
+  return RefuseEarly(FlushError::kFailed, std::string(Message(status)));
+}
+
+void Task::MakeUpkeep(Timestamp last_base) {
+  if (upkeep_ != nullptr) return;
+  upkeep_ = std::make_shared<Upkeep>(Upkeep::Parts{.engine = parts_.engine,
+                                                   .clock = parts_.clock,
+                                                   .store = *stores_.back(),
+                                                   .identity = parts_.identity,
+                                                   .config = config_,
+                                                   .codec = {.zstd_level = config_.compression_level, .keys = keys_},
+                                                   .timings = parts_.timings,
+                                                   .settled = [this] { return checkpoint(); },
+                                                   .on_base = [this](const format::BaseName& base) { OnBase(base); },
+                                                   .report = parts_.report},
+                                     std::max(last_base.micros, row_.created_micros));
+}
+
+Task::Deliveries Task::Install(Connection connection) {
+  phase_ = Phase::kRunning;
+  failing_ = 0;
+  trouble_ = absl::OkStatus();
+  let_go_ = false;
+  if (connection.gap) {
+    ++totals_.gaps;
+    if (gap_cause_.empty()) gap_cause_ = "the log no longer has what follows the archive";
+    parts_.report(fmt::format("backup {}: gap before LSN {}: {}. A new base is on its way", config_.name,
+                              connection.flushed.lsn.value, gap_cause_));
+  } else if (connection.restorable) {
+    gap_cause_.clear();
+  }
+  restorable_ = connection.restorable;
+  restorable_from_ = connection.restorable_from;
+  last_base_ = connection.last_base;
+  chain_from_ = connection.flushed.lsn;
+  last_crc_ = connection.last_crc;
+  closed_key_.clear();
+  superseded_ = std::move(connection.superseded);
+
+  if (machine_) {
+    const FlushMachine::Counters& last = machine_->counters();
+    counted_.flushes += last.flushes;
+    counted_.retries += last.retries;
+    counted_.callers += last.callers;
+  }
+  machine_.emplace(connection.flushed);
+  order_.reset();
+  closed_ = {};
+  NoteFlushed(connection.flushed.timestamp);
+  flush_due_ = steady_clock::now();
+  closed_due_ = flush_due_ + parts_.timings.closed_every;
+  MakeUpkeep(connection.last_base);
+  if (connection.snapshot != nullptr) upkeep_->UploadBase(std::move(connection.snapshot));
+  RefreshRestorable();
+
+  Deliveries out;
+  for (const FlushCall& call : std::exchange(early_, {})) {
+    std::ranges::move(Apply(machine_->Call(call, Now())), std::back_inserter(out));
+  }
+  return out;
+}
+
+void Task::OnBase(const format::BaseName& base) {
+  const MutexLock lock(mutex_);
+  last_base_ = std::max(last_base_, base.timestamp);
+  // One from before a gap does not lead to what is flushed now.
+  if (restorable_ || base.lsn < chain_from_ || !machine_) return;
+  restorable_ = true;
+  restorable_from_ = base.timestamp;
+  gap_cause_.clear();
+  RefreshRestorable();
+}
+
+}  // namespace tidemark::backup
