@@ -31,6 +31,7 @@ OWNERS = [
     (re.compile(r'^(boost/)?asio(/|\.hpp)'), {'server'}, 'Asio is named only in server/'),
     (re.compile(r'^(grpc|grpcpp)/'), {'rpc'}, 'gRPC is named only in rpc/'),
     (re.compile(r'\.pb\.h$'), {'rpc'}, 'protobuf messages stay in rpc/'),
+    (re.compile(r'^httplib\.h$'), {'http'}, 'cpp-httplib is named only in http/'),
     (re.compile(r'^curl/'), {'objstore'}, 'libcurl is named only in objstore/'),
     (re.compile(r'^(lua|lauxlib|lualib)(5\.1/|\.h)'), {'scripting'}, 'Lua is named only in scripting/'),
     (re.compile(r'^absl/synchronization/mutex\.h'), set(),

@@ -8,112 +8,17 @@
 #include <tidemark/v1/backup.grpc.pb.h>
 
 #include <condition_variable>
-#include <map>
 #include <mutex>
 #include <thread>
+
+#include "backup/fake_tasks.h"
 
 namespace tidemark::rpc {
 namespace {
 
-using backup::FlushOutcome;
+using backup::FakeTasks;
 using backup::FlushRequest;
 using std::chrono::milliseconds;
-
-FlushOutcome Durable(const std::string& task) {
-  return {.task = task,
-          .success = true,
-          .error = {},
-          .target = Lsn{900},
-          .target_time = Timestamp{1'500'000},
-          .flushed = Lsn{1000},
-          .flushed_time = Timestamp{2'000'000},
-          .rpo_micros = 0,
-          .objects = 2,
-          .bytes = 100,
-          .waited_micros = 7,
-          .joined = true};
-}
-
-// Tasks whose flushes end when the test says so.
-class FakeTasks final : public backup::Tasks {
- public:
-  absl::Status Start(const backup::TaskConfig& config) override {
-    const std::lock_guard lock(mutex_);
-    if (config.storage.empty()) return InvalidArgument("a task needs a storage");
-    backup::TaskStatus status;
-    status.config = config;
-    status.checkpoint_time = Timestamp{2'000'000};
-    tasks_.push_back(status);
-    return absl::OkStatus();
-  }
-  absl::Status Stop(const std::string& name) override {
-    return Errorf(absl::StatusCode::kNotFound, "there is no backup task '{}'", name);
-  }
-  absl::Status Pause(const std::string&, const std::string&, std::chrono::seconds) override { return {}; }
-  absl::Status Resume(const std::string&) override { return {}; }
-  absl::StatusOr<archive::RetentionPlan> Truncate(const std::string&, Timestamp, bool) override {
-    archive::RetentionPlan plan;
-    plan.bytes = 5;
-    return plan;
-  }
-  absl::Status TakeBase(const std::string&) override { return {}; }
-  std::vector<backup::TaskStatus> Status() const override {
-    const std::lock_guard lock(mutex_);
-    return tasks_;
-  }
-  absl::StatusOr<uint64_t> Flush(const FlushRequest& request, FlushDone done) override {
-    const std::lock_guard lock(mutex_);
-    if (tasks_.empty()) return Errorf(absl::StatusCode::kNotFound, "there is no backup task");
-    last_request_ = request;
-    waiting_[++last_id_] = std::move(done);
-    changed_.notify_all();
-    return last_id_;
-  }
-  void CancelFlush(uint64_t id) override {
-    const std::lock_guard lock(mutex_);
-    waiting_.erase(id);
-    changed_.notify_all();
-  }
-  uint64_t Subscribe(std::function<void(const backup::FlushEvent&)> listener) override {
-    const std::lock_guard lock(mutex_);
-    listeners_[++last_id_] = std::move(listener);
-    return last_id_;
-  }
-  void Unsubscribe(uint64_t id) override {
-    const std::lock_guard lock(mutex_);
-    listeners_.erase(id);
-    changed_.notify_all();
-  }
-
-  void WaitFor(const std::function<bool(FakeTasks&)>& condition) {
-    std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [&] { return condition(*this); }));
-  }
-  void Answer() {
-    std::map<uint64_t, FlushDone> waiting;
-    {
-      const std::lock_guard lock(mutex_);
-      waiting.swap(waiting_);
-    }
-    for (const auto& [id, done] : waiting) done({Durable("t")});
-  }
-  void Advance(Timestamp checkpoint) {
-    const std::lock_guard lock(mutex_);
-    for (backup::TaskStatus& task : tasks_) task.checkpoint_time = checkpoint;
-    for (const auto& [id, listener] : listeners_) listener({.task = "t", .flushed = {}, .flushed_time = checkpoint});
-  }
-  size_t waiting() const { return waiting_.size(); }
-  size_t listeners() const { return listeners_.size(); }
-  FlushRequest last_request_;
-
- private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<backup::TaskStatus> tasks_;
-  std::map<uint64_t, FlushDone> waiting_;
-  std::map<uint64_t, std::function<void(const backup::FlushEvent&)>> listeners_;
-  uint64_t last_id_ = 0;
-};
 
 // Runs jobs one after the other on a thread of its own.
 class Runner {
@@ -198,7 +103,7 @@ TEST_F(RpcServerTest, OurFlushWithoutATaskIsAnError) {
 TEST_F(RpcServerTest, FlushNowWaitsAndAnswersWithThePosition) {
   StartTask();
   std::thread answer([this] {
-    tasks_.WaitFor([](FakeTasks& tasks) { return tasks.waiting() == 1; });
+    EXPECT_TRUE(tasks_.WaitFor([](FakeTasks& tasks) { return tasks.waiting() == 1; }));
     tasks_.Answer();
   });
   grpc::ClientContext context;
@@ -219,7 +124,7 @@ TEST_F(RpcServerTest, ACallerWhoGoesLeavesNoWaiterBehind) {
   context.set_deadline(std::chrono::system_clock::now() + milliseconds(50));
   v1::FlushResponse response;
   EXPECT_EQ(ours_->Flush(&context, {}, &response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  tasks_.WaitFor([](FakeTasks& tasks) { return tasks.waiting() == 0; });
+  EXPECT_TRUE(tasks_.WaitFor([](FakeTasks& tasks) { return tasks.waiting() == 0; }));
 }
 
 TEST_F(RpcServerTest, AStrangerGetsNothing) {
@@ -279,7 +184,7 @@ TEST_F(RpcServerTest, ASubscriberIsToldOfEveryStepUpAndUnsubscribedWhenHeGoes) {
   EXPECT_EQ(response.events(0).checkpoint(), 3000ull << 18);
   context.TryCancel();
   stream->Finish();
-  tasks_.WaitFor([](FakeTasks& tasks) { return tasks.listeners() == 0; });
+  EXPECT_TRUE(tasks_.WaitFor([](FakeTasks& tasks) { return tasks.listeners() == 0; }));
 }
 
 TEST_F(RpcServerTest, ErrorsOfTasksKeepTheirCodeAndText) {
