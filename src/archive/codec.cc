@@ -214,22 +214,52 @@ absl::StatusOr<bool> ObjectReader::Next(std::string* plain) {
 
 namespace {
 
-// That `plain` is whole records in an unbroken chain, and what the header says of them is true.
-absl::Status CheckRecords(const ObjectHeader& header, std::string_view plain) {
-  std::optional<uint32_t> previous;
-  if (header.records > 0) previous = header.previous_crc;
-  ChainChecker chain(header.timeline, header.first, previous);
-  Timestamp first = header.closed_timestamp;
-  for (format::RecordHeader record; !plain.empty(); plain.remove_prefix(record.size())) {
-    TM_RETURN_IF_ERROR(chain.Step(plain, &record));
-    if (chain.records() == 1) first = record.timestamp;
+// That an object's plain bytes, piece by piece, are whole records in an unbroken chain, and what the header says of
+// them is true.
+class RecordsChecker {
+ public:
+  explicit RecordsChecker(const ObjectHeader& header)
+      : header_(header),
+        chain_(header.timeline, header.first, header.records > 0 ? std::optional(header.previous_crc) : std::nullopt),
+        first_(header.closed_timestamp) {}
+
+  // Checks the whole records at the front of `plain`; returns how many bytes they have. `all`: nothing follows.
+  absl::StatusOr<size_t> Check(std::string_view plain, bool all) {
+    const size_t before = plain.size();
+    while (!plain.empty() && (all || HasWholeRecord(plain))) {
+      format::RecordHeader record;
+      TM_RETURN_IF_ERROR(chain_.Step(plain, &record));
+      if (chain_.records() == 1) first_ = record.timestamp;
+      plain.remove_prefix(record.size());
+    }
+    return before - plain.size();
   }
-  const uint32_t last_crc = chain.records() == 0 ? header.previous_crc : *chain.last_crc();
-  if (chain.records() != header.records || last_crc != header.last_crc || first != header.first_timestamp ||
-      chain.last_timestamp() > header.closed_timestamp) {
-    return DataLoss("the records are not those that the header speaks of");
+  absl::Status Finish() const {
+    const uint32_t last_crc = chain_.records() == 0 ? header_.previous_crc : *chain_.last_crc();
+    if (chain_.records() != header_.records || last_crc != header_.last_crc || first_ != header_.first_timestamp ||
+        chain_.last_timestamp() > header_.closed_timestamp) {
+      return DataLoss("the records are not those that the header speaks of");
+    }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+
+ private:
+  // Or something that is no record, which Step will say.
+  bool HasWholeRecord(std::string_view plain) const {
+    if (plain.size() < format::kRecordHeaderSize) return false;
+    const format::RecordHeader record = format::DecodeRecordHeader(plain.data());
+    return record.lsn != chain_.position() || record.length > format::kMaxPayloadBytes || record.size() <= plain.size();
+  }
+
+  const ObjectHeader header_;
+  ChainChecker chain_;
+  Timestamp first_;
+};
+
+absl::StatusOr<std::unique_ptr<ObjectReader>> OpenLogObject(std::string_view bytes, const KeyRing& keys) {
+  TM_ASSIGN_OR_RETURN(std::unique_ptr<ObjectReader> reader, ObjectReader::Open(bytes, keys));
+  if (reader->header().is_file) return DataLoss("this is a file of a base snapshot, not log");
+  return reader;
 }
 
 // What joins the objects of a merge, checked object by object.
@@ -327,15 +357,49 @@ class Merger {
 }  // namespace
 
 absl::StatusOr<DecodedLog> DecodeLogObject(std::string_view bytes, const KeyRing& keys) {
-  TM_ASSIGN_OR_RETURN(const auto reader, ObjectReader::Open(bytes, keys));
-  if (reader->header().is_file) return DataLoss("this is a file of a base snapshot, not log");
+  TM_ASSIGN_OR_RETURN(const auto reader, OpenLogObject(bytes, keys));
   DecodedLog decoded;
   decoded.header = reader->header();
   for (bool more = true; more;) {
     TM_ASSIGN_OR_RETURN(more, reader->Next(&decoded.plain));
   }
-  TM_RETURN_IF_ERROR(CheckRecords(decoded.header, decoded.plain));
+  RecordsChecker checker(decoded.header);
+  TM_RETURN_IF_ERROR(checker.Check(decoded.plain, true).status());
+  TM_RETURN_IF_ERROR(checker.Finish());
   return decoded;
+}
+
+absl::StatusOr<ObjectHeader> CheckLogObject(std::string_view bytes, const KeyRing& keys) {
+  TM_ASSIGN_OR_RETURN(const auto reader, OpenLogObject(bytes, keys));
+  RecordsChecker checker(reader->header());
+  std::string plain;
+  for (bool more = true; more;) {
+    TM_ASSIGN_OR_RETURN(more, reader->Next(&plain));
+    TM_ASSIGN_OR_RETURN(const size_t checked, checker.Check(plain, !more));
+    plain.erase(0, checked);
+  }
+  TM_RETURN_IF_ERROR(checker.Finish());
+  return reader->header();
+}
+
+absl::StatusOr<std::vector<Id128>> HashRanges(std::string_view bytes, const KeyRing& keys,
+                                              const std::vector<LsnRange>& ranges) {
+  TM_ASSIGN_OR_RETURN(const auto reader, OpenLogObject(bytes, keys));
+  std::vector<ContentHash> hashes(ranges.size());
+  std::string plain;
+  Lsn at = reader->header().first;
+  for (bool more = true; more; at = at + plain.size()) {
+    plain.clear();
+    TM_ASSIGN_OR_RETURN(more, reader->Next(&plain));
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      const Lsn from = std::max(at, ranges[i].from);
+      const Lsn to = std::min(at + plain.size(), ranges[i].to);
+      if (from < to) hashes[i].Update(std::string_view(plain).substr(from - at, to - from));
+    }
+  }
+  std::vector<Id128> digests;
+  for (const ContentHash& hash : hashes) digests.push_back(hash.Digest());
+  return digests;
 }
 
 absl::StatusOr<LogObjectWriter::Object> MergeLogObjects(const std::vector<std::string>& objects, const KeyRing& keys) {

@@ -104,6 +104,17 @@ struct DecodedLog {
 };
 absl::StatusOr<DecodedLog> DecodeLogObject(std::string_view bytes, const KeyRing& keys);
 
+// Checks everything that DecodeLogObject checks, and keeps no more of the plain bytes than one record at a time.
+absl::StatusOr<format::ObjectHeader> CheckLogObject(std::string_view bytes, const KeyRing& keys);
+
+// The hashes of parts of an object's plain bytes, in one pass.
+struct LsnRange {
+  Lsn from;
+  Lsn to;
+};
+absl::StatusOr<std::vector<Id128>> HashRanges(std::string_view bytes, const KeyRing& keys,
+                                              const std::vector<LsnRange>& ranges);
+
 // Several objects of one timeline, each beginning where the one before ends (`bytes` as stored), as one. Blocks are
 // taken over as they are; only where the objects have different keys are they encrypted again, with the ring's first.
 // Checks everything that DecodeLogObject checks. DATA_LOSS names the object at fault by its place in the vector.
