@@ -37,6 +37,8 @@ absl::StatusOr<RetentionPlan> PlanRetention(objstore::ObjectStore& store, const 
 // Manifests first, then log from the oldest on, then files. ABORTED, with what was not yet deleted left for the next
 // time, when somebody has taken a lease or a timeline has come since the plan was made. Stops at the first error; a new
 // plan goes on where it stopped.
-absl::Status CarryOut(objstore::ObjectStore& store, const RetentionPlan& plan, Clock& clock = Clock::System());
+// `jobs`: how many objects are deleted at a time.
+absl::Status CarryOut(objstore::ObjectStore& store, const RetentionPlan& plan, Clock& clock = Clock::System(),
+                      int jobs = 4);
 
 }  // namespace tidemark::archive
