@@ -57,7 +57,8 @@ void BM_Read(benchmark::State& state) {
   objstore::MemoryStore store;
   PutIdentity(*store.bucket());
   for (size_t i = 0; i < kObjects; ++i) {
-    PutObject(*store.bucket(), Seal(Records(&log, state.range(2) != 0), Options(state), log.timestamp()));
+    const auto records = Records(&log, state.range(2) != 0);
+    PutObject(*store.bucket(), Seal(records, Options(state), log.timestamp()));
   }
   LogReaderOptions options;
   options.keys = Options(state).keys;
