@@ -124,7 +124,7 @@ absl::Status FolderStore::WriteAside(const std::string& aside, const std::functi
 }
 
 absl::Status FolderStore::PublishOnce(const std::string& aside, const std::string& path) {
-  const absl::Status linked = fs_.Link(aside, path);
+  absl::Status linked = fs_.Link(aside, path);
   if (!absl::IsUnimplemented(linked)) return linked;
   has_links_.store(false, std::memory_order_relaxed);
   const absl::StatusOr<std::unique_ptr<File>> there = fs_.Open(path, FileSystem::Mode::kRead);
@@ -137,15 +137,14 @@ absl::Status FolderStore::Publish(const std::string& aside, std::string_view key
   const std::string path = PathOf(key);
   const std::string folder = path.substr(0, path.rfind('/'));
   TM_RETURN_IF_ERROR(MakeFolder(folder));
-  const absl::Status named =
-      condition == PutCondition::kMustNotExist ? PublishOnce(aside, path) : fs_.Rename(aside, path);
+  absl::Status named = condition == PutCondition::kMustNotExist ? PublishOnce(aside, path) : fs_.Rename(aside, path);
   // Who finds the object there takes it for durable, whoever put it.
   if (!named.ok() && !absl::IsAlreadyExists(named)) {
     const MutexLock lock(mutex_);
     made_.clear();  // one of them may have been removed behind our back
     return named;
   }
-  if (const absl::Status synced = fs_.SyncFolder(folder); !synced.ok()) {
+  if (absl::Status synced = fs_.SyncFolder(folder); !synced.ok()) {
     // A sync that failed once says yes the next time and means nothing, so the name goes, and the caller puts again.
     if (named.ok()) fs_.Remove(path).IgnoreError();
     return synced;

@@ -81,8 +81,8 @@ void MemoryBucket::SetNow(uint64_t micros) {
   now_micros_ = micros;
 }
 
-MemoryStore::MemoryStore(std::shared_ptr<MemoryBucket> bucket, std::string name)
-    : bucket_(std::move(bucket)), display_uri_("memory://" + name) {}
+MemoryStore::MemoryStore(std::shared_ptr<MemoryBucket> bucket, std::string_view name)
+    : bucket_(std::move(bucket)), display_uri_(fmt::format("memory://{}", name)) {}
 
 void MemoryStore::SetFaults(const Faults& faults) {
   const MutexLock lock(mutex_);

@@ -68,7 +68,7 @@ class MemoryStore final : public ObjectStore {
   };
 
   explicit MemoryStore(std::shared_ptr<MemoryBucket> bucket = std::make_shared<MemoryBucket>(),
-                       std::string name = "memory");
+                       std::string_view name = "memory");
 
   const std::shared_ptr<MemoryBucket>& bucket() const { return bucket_; }
 

@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<ObjectInfo>> ListAll(ObjectStore& store, std::string_
 absl::StatusOr<std::unique_ptr<ObjectStore>> Open(std::string_view uri, const OpenOptions& options) {
   TM_ASSIGN_OR_RETURN(Location location, ParseUri(uri));
   if (location.kind == Location::Kind::kS3) {
-    return std::make_unique<S3Store>(std::move(location.s3), RedactUri(uri), options, Clock::System());
+    return std::make_unique<S3Store>(location.s3, RedactUri(uri), options, Clock::System());
   }
   auto store = std::make_unique<FolderStore>(FileSystem::Posix(), std::move(location.folder), options);
   TM_RETURN_IF_ERROR(store->Open());

@@ -65,7 +65,7 @@ struct S3Store::Upload {
   std::string part_md5s;
 };
 
-S3Store::S3Store(S3Location location, std::string display_uri, const OpenOptions& options, Clock& clock)
+S3Store::S3Store(const S3Location& location, std::string display_uri, const OpenOptions& options, Clock& clock)
     : location_(WithoutSecrets(location)),
       display_uri_(std::move(display_uri)),
       prefix_(location.prefix.empty() ? "" : location.prefix + "/"),
@@ -106,13 +106,13 @@ absl::Status S3Store::Put(std::string_view key, std::string_view bytes, PutCondi
   if (condition == PutCondition::kNone) return PutObject(key, bytes, {});
   if (conditional_.load(std::memory_order_relaxed)) {
     const bool google = client_.dialect() == SigningDialect::kGoogle;
-    const absl::Status status = PutObject(
+    absl::Status status = PutObject(
         key, bytes,
         {google ? Headers::value_type("x-goog-if-generation-match", "0") : Headers::value_type("if-none-match", "*")});
     if (!absl::IsUnimplemented(status)) return status;
     conditional_.store(false, std::memory_order_relaxed);
   }
-  const absl::Status there = Head(key).status();
+  absl::Status there = Head(key).status();
   if (there.ok()) return Errorf(absl::StatusCode::kAlreadyExists, "{} exists", key);
   if (!absl::IsNotFound(there)) return there;
   return PutObject(key, bytes, {});
@@ -132,7 +132,7 @@ absl::Status S3Store::PutStream(std::string_view key, ByteSource& source, uint64
   begin.check = [](const HttpResponse& response) { return ParseS3UploadId(response.body).status(); };
   TM_ASSIGN_OR_RETURN(const HttpResponse begun, client_.Do(std::move(begin)));
   TM_ASSIGN_OR_RETURN(upload.id, ParseS3UploadId(begun.body));
-  const absl::Status status = SendParts(upload, std::move(first), source, size_hint);
+  absl::Status status = SendParts(upload, std::move(first), source, size_hint);
   if (status.ok()) return status;
   S3Call abort;
   abort.method = "DELETE";
@@ -190,7 +190,7 @@ absl::Status S3Store::Complete(Upload& upload) {
     if (ParseS3Error(response.body).code.empty()) return ParseS3Completed(response.body).status();
     return StatusOfResponse({500, response.headers, response.body});
   };
-  const absl::Status status = client_.Do(std::move(call)).status();
+  absl::Status status = client_.Do(std::move(call)).status();
   // A repetition after an answer that was lost finds no upload any more.
   if (!status.ok() && !absl::IsCancelled(status) && IsComplete(upload)) return absl::OkStatus();
   return status;
@@ -355,7 +355,7 @@ absl::Status S3Store::Delete(std::string_view key) {
   S3Call call;
   call.method = "DELETE";
   call.key = Full(key);
-  const absl::Status status = client_.Do(std::move(call)).status();
+  absl::Status status = client_.Do(std::move(call)).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 

@@ -24,7 +24,7 @@ namespace tidemark::objstore {
 
 class S3Store final : public ObjectStore {
  public:
-  S3Store(S3Location location, std::string display_uri, const OpenOptions& options, Clock& clock);
+  S3Store(const S3Location& location, std::string display_uri, const OpenOptions& options, Clock& clock);
 
   absl::Status Put(std::string_view key, std::string_view bytes, PutCondition condition) override;
   absl::Status PutStream(std::string_view key, ByteSource& source, uint64_t size_hint) override;
