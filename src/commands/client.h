@@ -54,6 +54,9 @@ class Client {
   std::string local_address;  // fixed
   int fd = -1;                // fixed, for CLIENT LIST
   uint64_t created_ms = 0;    // wall clock; fixed
+  // When its last command ended (steady clock), while the next of the pipeline follows at once: that one began then, so
+  // the clock is read once a command. 0: nothing was just run.
+  uint64_t last_end_nanos = 0;
   Relaxed<DbIndex> db;
   Relaxed<int> protocol = 2;
   bool authenticated = false;

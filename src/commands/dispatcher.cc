@@ -135,7 +135,7 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
 }
 
 Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier) {
-  const uint64_t started = NowNanos();
+  const uint64_t started = client.last_end_nanos != 0 ? client.last_end_nanos : NowNanos();
   const absl::Status status = RunHandler(client, spec, args, out, tier);
   if (kv::IsColdRow(status)) return Outcome::kCold;
   if (engine::IsStalled(status)) return Outcome::kStalled;
@@ -144,7 +144,8 @@ Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp
     CountError(line);
     out.Error(line);
   }
-  CountCall(client, spec, args, NowNanos() - started, status.ok());
+  client.last_end_nanos = NowNanos();
+  CountCall(client, spec, args, client.last_end_nanos - started, status.ok());
   return Outcome::kReplied;
 }
 
@@ -242,6 +243,7 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
   uint32_t flags = 0;
   for (const QueuedCommand& queued : client.queued) flags |= TouchesRows(*queued.spec) ? queued.spec->flags : 0;
   const uint64_t started = NowNanos();
+  client.last_end_nanos = 0;
   std::vector<std::string> replies(client.queued.size());
   bool holds = true;
   const auto body = [&](kv::Txn& txn) -> absl::Status {
@@ -263,7 +265,8 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
     for (const std::string& reply : replies) out.Raw(reply);
   }
   EndMulti(client);
-  server_.stats.CountCall(*exec_, NowNanos() - started, status.ok());
+  client.last_end_nanos = NowNanos();
+  server_.stats.CountCall(*exec_, client.last_end_nanos - started, status.ok());
   return Outcome::kReplied;
 }
 

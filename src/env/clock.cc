@@ -39,6 +39,11 @@ HybridClock::HybridClock(Clock& clock, Timestamp floor)
 
 uint64_t HybridClock::Read() {
   const uint64_t monotonic = clock_.MonotonicMicros();
+  if (monotonic - last_monotonic_ >= kReadWallEveryMicros) FollowWall(monotonic);
+  return static_cast<uint64_t>(static_cast<int64_t>(last_wall_ + (monotonic - last_monotonic_)) + correction_);
+}
+
+void HybridClock::FollowWall(uint64_t monotonic) {
   const uint64_t wall = clock_.WallMicros();
   const auto expected = static_cast<int64_t>(last_wall_ + (monotonic - last_monotonic_));
   const int64_t step = static_cast<int64_t>(wall) - expected;
@@ -47,7 +52,6 @@ uint64_t HybridClock::Read() {
   if (std::llabs(correction_) <= static_cast<int64_t>(kMaxStepMicros)) correction_ = 0;
   last_wall_ = wall;
   last_monotonic_ = monotonic;
-  return static_cast<uint64_t>(static_cast<int64_t>(wall) + correction_);
 }
 
 Timestamp HybridClock::Next() {
@@ -58,7 +62,8 @@ Timestamp HybridClock::Next() {
 
 Timestamp HybridClock::Now() {
   const MutexLock lock(mutex_);
-  return Timestamp{std::max(Read(), last_given_)};
+  last_given_ = std::max(Read(), last_given_);
+  return Timestamp{last_given_};
 }
 
 void HybridClock::RaiseFloor(Timestamp floor) {
@@ -68,7 +73,7 @@ void HybridClock::RaiseFloor(Timestamp floor) {
 
 int64_t HybridClock::alarm_micros() {
   const MutexLock lock(mutex_);
-  Read();
+  FollowWall(clock_.MonotonicMicros());
   return -correction_;
 }
 

@@ -24,17 +24,18 @@ class Clock {
 // the wall clock, bounded against the monotonic clock. A wall clock that has moved against the monotonic one by more
 // than `kMaxStepMicros` since the last reading is not followed: time goes on by the monotonic clock and `alarm()` tells
 // by how much the wall clock is off, until it has come back. Smaller steps forward are adopted, steps back are waited
-// out. Thread-safe.
+// out. The wall clock is read once a millisecond at most; in between the monotonic clock carries it on. Thread-safe.
 class HybridClock {
  public:
   static constexpr uint64_t kMaxStepMicros = 10'000'000;
+  static constexpr uint64_t kReadWallEveryMicros = 1'000;
 
   // `floor`: no timestamp at or below it is ever given out (the newest timestamp found in the log).
   HybridClock(Clock& clock, Timestamp floor);
 
   // The timestamp for the next record: greater than every one given out before.
   Timestamp Next();
-  // The time now, without claiming it for a record; at least the last given out.
+  // The time now, without claiming it for a record: at least the last given out, and less than every one to come.
   Timestamp Now();
   // Never give out `floor` or anything below it again (a record of another node was applied).
   void RaiseFloor(Timestamp floor);
@@ -43,6 +44,7 @@ class HybridClock {
 
  private:
   uint64_t Read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FollowWall(uint64_t monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
   Mutex mutex_;

@@ -21,9 +21,32 @@ TEST(HybridClock, EveryTimestampIsGreaterThanTheLast) {
   ManualClock clock;
   HybridClock hybrid(clock, Timestamp{0});
   const Timestamp first = hybrid.Next();
-  EXPECT_GT(hybrid.Next(), first);
+  const Timestamp second = hybrid.Next();
+  EXPECT_GT(second, first);
+  clock.Pass(1000);
   clock.wall -= 1'000'000;
-  EXPECT_GT(hybrid.Next(), first);
+  EXPECT_GT(hybrid.Next(), second);
+}
+
+TEST(HybridClock, NoRecordIsAsOldAsATimeThatWasReadBefore) {
+  ManualClock clock;
+  HybridClock hybrid(clock, Timestamp{0});
+  clock.Pass(5000);
+  const Timestamp read = hybrid.Now();
+  EXPECT_GT(hybrid.Next(), read);
+  clock.Pass(1000);
+  const Timestamp later = hybrid.Now();
+  clock.Pass(1000);
+  clock.wall -= 1'000'000;
+  EXPECT_GT(hybrid.Next(), later);
+}
+
+TEST(HybridClock, BetweenReadingsOfTheWallClockTimeGoesOn) {
+  ManualClock clock;
+  HybridClock hybrid(clock, Timestamp{0});
+  const uint64_t before = hybrid.Next().micros;
+  clock.Pass(10);
+  EXPECT_EQ(hybrid.Next().micros, before + 10);
 }
 
 TEST(HybridClock, StartsAboveWhatTheLogHolds) {
@@ -60,8 +83,9 @@ TEST(HybridClock, ASmallStepIsAdopted) {
   ManualClock clock;
   HybridClock hybrid(clock, Timestamp{0});
   const uint64_t before = hybrid.Next().micros;
+  clock.Pass(1000);
   clock.wall += 2'000'000;
-  EXPECT_EQ(hybrid.Next().micros, before + 2'000'000);
+  EXPECT_EQ(hybrid.Next().micros, before + 2'001'000);
   EXPECT_EQ(hybrid.alarm_micros(), 0);
 }
 

@@ -3,8 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <asio/post.hpp>
-#include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -14,6 +13,7 @@
 namespace tidemark::server {
 namespace {
 
+constexpr std::chrono::milliseconds kNoPatience(0);
 constexpr std::chrono::milliseconds kTick(500);
 constexpr std::chrono::milliseconds kParkRetry(5);
 
@@ -30,9 +30,13 @@ void IoThread::Run() {
   ScheduleTick();
   while (!stopping_) {
     StartTurn();
-    io_.run_one();
-    while (commands_left_ > 0 && bytes_read_ < kBytesPerTurn && !stopping_ && io_.poll_one() > 0) {
-    }
+    poller_.Wait(Patience());
+    RunTimers();
+    // While there is something for the log, what arrives joins in: the more commands share one write of it, the better.
+    do {
+      RunPosted();
+      RunReady();
+    } while (TurnHasRoom() && engine_.log().written() < engine_.last_end() && poller_.Wait(kNoPatience));
     EndTurn();
     if (bytes_read_ + bytes_sent_ > 0) clients_.CountTraffic(bytes_read_, bytes_sent_);
   }
@@ -48,17 +52,53 @@ void IoThread::Post(std::function<void()> job) {
     const MutexLock lock(mutex_);
     first = posted_.empty();
     posted_.push_back(std::move(job));
+    has_posted_.store(true, std::memory_order_relaxed);
   }
-  if (first) asio::post(io_, [this] { RunPosted(); });
+  if (first) poller_.Wake();
 }
 
 void IoThread::RunPosted() {
+  if (!has_posted_.load(std::memory_order_relaxed)) return;
   std::vector<std::function<void()>> jobs;
   {
     const MutexLock lock(mutex_);
     jobs.swap(posted_);
+    has_posted_.store(false, std::memory_order_relaxed);
   }
   for (std::function<void()>& job : jobs) job();
+}
+
+void IoThread::RunAfter(std::chrono::milliseconds delay, std::function<void()> job) {
+  timers_.emplace(std::chrono::steady_clock::now() + delay, std::move(job));
+}
+
+void IoThread::RunTimers() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const auto due = timers_.extract(timers_.begin());
+    due.mapped()();
+  }
+}
+
+// Until the next timer, which the tick sees to that there always is; a millisecond more rather than less.
+std::chrono::milliseconds IoThread::Patience() const {
+  if (!ready_.empty()) return kNoPatience;
+  const auto left = timers_.begin()->first - std::chrono::steady_clock::now();
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), kNoPatience);
+}
+
+// One round: who becomes ready in it again waits for the next.
+void IoThread::RunReady() {
+  std::vector<std::shared_ptr<Session>> round;
+  round.swap(ready_);
+  size_t done = 0;
+  while (done < round.size() && TurnHasRoom()) round[done++]->Continue();
+  round.erase(round.begin(), round.begin() + static_cast<ptrdiff_t>(done));
+  if (ready_.empty()) {
+    ready_.swap(round);
+  } else {
+    ready_.insert(ready_.begin(), std::make_move_iterator(round.begin()), std::make_move_iterator(round.end()));
+  }
 }
 
 // The waiter stores has_waiters_ and then reads durable(); the sync thread stores durable() and then reads
@@ -129,10 +169,7 @@ void IoThread::SendTurn(Lsn needed) {
 void IoThread::Park(std::shared_ptr<Session> session) {
   parked_.push_back(std::move(session));
   if (parked_.size() > 1) return;
-  park_timer_.expires_after(kParkRetry);
-  park_timer_.async_wait([this](const asio::error_code& error) {
-    if (!error) RetryParked();
-  });
+  RunAfter(kParkRetry, [this] { RetryParked(); });
 }
 
 void IoThread::RetryParked() {
@@ -165,15 +202,14 @@ void IoThread::CloseSessions() {
     session->ReleaseReplies(durable);
     session->Close();
   }
+  ready_.clear();
   turn_.clear();
   waiting_.clear();
   parked_.clear();
 }
 
 void IoThread::ScheduleTick() {
-  tick_.expires_after(kTick);
-  tick_.async_wait([this](const asio::error_code& error) {
-    if (error) return;
+  RunAfter(kTick, [this] {
     const std::vector<std::shared_ptr<Session>> sessions = sessions_;
     for (const std::shared_ptr<Session>& session : sessions) session->Tick();
     ScheduleTick();

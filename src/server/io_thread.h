@@ -4,16 +4,18 @@
 //
 //   wait ─▶ read, execute │ read, execute │ … (bounded) ─▶ Engine::EndTurn ─▶ send │ send │ … ─▶ wait
 //
+// A session that may go on (bytes arrived, room to send, a worker has finished) stands in the list of the ready, each
+// once, and gets one read at a time, so that none starves the others.
+//
 // Under `appendfsync always` replies stay in their sessions until the log's durable listener wakes the thread.
 #pragma once
 
 #include <algorithm>
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include "commands/client_registry.h"
 #include "commands/prefetch.h"
 #include "engine/engine.h"
+#include "server/poller.h"
 #include "server/settings.h"
 
 namespace tidemark::server {
@@ -44,7 +47,10 @@ class IoThread {
   // The log is durable further than before: lets held replies go. Any thread; cheap when nobody waits.
   void DurableAdvanced();
 
-  asio::io_context& io() { return io_; }
+  // Runs `job` in a turn of this thread once `delay` has passed; not at all when Run ends before.
+  void RunAfter(std::chrono::milliseconds delay, std::function<void()> job);
+
+  Poller& poller() { return poller_; }
   int number() const { return number_; }
   // Wall clock in milliseconds, read at most once a turn.
   uint64_t now_ms();
@@ -52,6 +58,8 @@ class IoThread {
   // Connections of this thread. Any thread.
   size_t sessions() const { return session_count_.load(std::memory_order_relaxed); }
 
+  // The session has something to do. It is in the list once, until its Continue is called.
+  void AddReady(std::shared_ptr<Session> session) { ready_.push_back(std::move(session)); }
   // The session has output to send at the end of the turn.
   void AddToTurn(std::shared_ptr<Session> session) { turn_.push_back(std::move(session)); }
   // The session has output held until the log is durable.
@@ -69,10 +77,15 @@ class IoThread {
   void CloseSessions();
 
  private:
+  using SteadyTime = std::chrono::steady_clock::time_point;
   static constexpr size_t kCommandsPerTurn = 10000;
   static constexpr size_t kBytesPerTurn = 1 << 20;
 
   void StartTurn();
+  bool TurnHasRoom() const { return commands_left_ > 0 && bytes_read_ < kBytesPerTurn && !stopping_; }
+  std::chrono::milliseconds Patience() const;
+  void RunTimers();
+  void RunReady();
   void EndTurn();
   void SendTurn(Lsn needed);
   void ReleaseWaiters();
@@ -85,11 +98,8 @@ class IoThread {
   commands::Prefetcher prefetcher_{engine_.store()};
   const Settings& settings_;
   commands::ClientRegistry& clients_;
-  // One thread runs it, which lets Asio spare itself the waking of others.
-  asio::io_context io_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
-  asio::steady_timer tick_{io_};
-  asio::steady_timer park_timer_{io_};
+  Poller poller_;
+  std::multimap<SteadyTime, std::function<void()>> timers_;
   bool stopping_ = false;
   // 0: not read in this turn.
   uint64_t now_ms_ = 0;
@@ -97,6 +107,7 @@ class IoThread {
   size_t bytes_read_ = 0;
   size_t bytes_sent_ = 0;
 
+  std::vector<std::shared_ptr<Session>> ready_;
   std::vector<std::shared_ptr<Session>> turn_;
   std::vector<std::shared_ptr<Session>> waiting_;
   std::vector<std::shared_ptr<Session>> parked_;
@@ -107,6 +118,8 @@ class IoThread {
   std::atomic<bool> has_waiters_{false};
   std::atomic<bool> wake_posted_{false};
 
+  // posted_ is not empty.
+  std::atomic<bool> has_posted_{false};
   Mutex mutex_;
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,19 +1,20 @@
 #include "server/listener.h"
 
+#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <asio/ip/v6_only.hpp>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace tidemark::server {
 namespace {
-
-using asio::ip::tcp;
 
 // Connections taken at once before those that are served get their turn.
 constexpr int kAcceptsPerTurn = 1000;
@@ -25,39 +26,91 @@ constexpr std::string_view kDenied =
     "-DENIED Tidemark is in protected mode: no password is set, so it serves clients of this machine only. Set "
     "requirepass, or bind to the loopback address, or set protected-mode to no.\r\n";
 
-std::string AddressText(const tcp::endpoint& endpoint) {
-  const bool mapped = endpoint.address().is_v6() && endpoint.address().to_v6().is_v4_mapped();
-  const std::string address =
-      mapped ? asio::ip::make_address_v4(asio::ip::v4_mapped, endpoint.address().to_v6()).to_string()
-             : endpoint.address().to_string();
-  return fmt::format("{}:{}", address, endpoint.port());
+// An IPv4 client of an IPv6 socket is shown as what it is.
+std::string AddressText(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "?";
+  if (address.ss_family == AF_INET) {
+    sockaddr_in v4;
+    std::memcpy(&v4, &address, sizeof(v4));
+    ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
+    return fmt::format("{}:{}", text, ntohs(v4.sin_port));
+  }
+  sockaddr_in6 v6;
+  std::memcpy(&v6, &address, sizeof(v6));
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    ::inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof(text));
+  } else {
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
+  }
+  return fmt::format("{}:{}", text, ntohs(v6.sin6_port));
+}
+
+bool IsLoopback(const sockaddr_storage& address) {
+  constexpr uint32_t kMask = 0xff000000;
+  constexpr uint32_t kLoopback = 0x7f000000;
+  uint32_t v4 = 0;
+  if (address.ss_family == AF_INET) {
+    sockaddr_in in;
+    std::memcpy(&in, &address, sizeof(in));
+    v4 = in.sin_addr.s_addr;
+  } else {
+    sockaddr_in6 v6;
+    std::memcpy(&v6, &address, sizeof(v6));
+    if (!IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    std::memcpy(&v4, &v6.sin6_addr.s6_addr[12], sizeof(v4));
+  }
+  return (ntohl(v4) & kMask) == kLoopback;
+}
+
+// An address as `bind` has it. False when it is none.
+bool ParseAddress(const std::string& text, uint16_t port, sockaddr_storage* address, socklen_t* length) {
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  *address = {};
+  if (text == "*" || ::inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
+    std::memcpy(address, &v4, *length = sizeof(v4));
+    return true;
+  }
+  if (text == "::*" || ::inet_pton(AF_INET6, text.c_str(), &v6.sin6_addr) == 1) {
+    std::memcpy(address, &v6, *length = sizeof(v6));
+    return true;
+  }
+  return false;
+}
+
+bool SetOption(int fd, int level, int name, int value) {
+  return ::setsockopt(fd, level, name, &value, sizeof(value)) == 0;
+}
+
+// The address of this side or, with getpeername, the other. False when the connection is gone.
+bool AddressOf(int fd, int (*ask)(int, sockaddr*, socklen_t*), sockaddr_storage* address) {
+  socklen_t length = sizeof(*address);
+  return ask(fd, reinterpret_cast<sockaddr*>(address), &length) == 0;
 }
 
 // Silence of `seconds`, then three questions a third of that apart, as Redis asks.
-void SetKeepalive(Socket& socket, uint64_t seconds) {
+void SetKeepalive(int fd, uint64_t seconds) {
   if (seconds == 0) return;
-  const int fd = socket.native_handle();
-  const int on = 1;
   const int idle = static_cast<int>(std::min<uint64_t>(seconds, 32767));
-  const int interval = std::max(1, idle / 3);
-  const int questions = 3;
-  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &questions, sizeof(questions));
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, idle / 3));
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
 // The socket is new, so its buffer takes a line whole; a client that is gone already does not matter.
-void SayAndClose(Socket& socket, std::string_view line) {
-  asio::error_code ignored;
-  socket.write_some(asio::buffer(line.data(), line.size()), ignored);
-  socket.close(ignored);
+void SayAndClose(Socket socket, std::string_view line) {
+  [[maybe_unused]] const ssize_t sent = ::send(socket.fd(), line.data(), line.size(), MSG_NOSIGNAL);
 }
 
 }  // namespace
 
 Listener::Listener(std::span<const std::unique_ptr<IoThread>> threads, SessionServices& services)
-    : threads_(threads), services_(services), again_(threads.front()->io()) {}
+    : threads_(threads), services_(services) {}
 
 absl::Status Listener::Listen(std::span<const std::string> addresses, uint16_t port, int backlog) {
   for (std::string_view address : addresses) {
@@ -69,31 +122,24 @@ absl::Status Listener::Listen(std::span<const std::string> addresses, uint16_t p
   if (acceptors_.empty()) {
     return Errorf(absl::StatusCode::kUnavailable, "none of the addresses of bind can be listened on");
   }
-  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) Wait(*acceptor);
   return absl::OkStatus();
 }
 
 absl::Status Listener::ListenOn(std::string_view text, uint16_t port, int backlog) {
-  asio::error_code error;
-  asio::ip::address address;
-  if (text == "*") {
-    address = asio::ip::address_v4::any();
-  } else if (text == "::*") {
-    address = asio::ip::address_v6::any();
-  } else {
-    address = asio::ip::make_address(std::string(text), error);
-    if (error) return Errorf(absl::StatusCode::kUnavailable, "bind: '{}' is not an IPv4 or IPv6 address", text);
+  sockaddr_storage address;
+  socklen_t length = 0;
+  if (!ParseAddress(std::string(text), port, &address, &length)) {
+    return Errorf(absl::StatusCode::kUnavailable, "bind: '{}' is not an IPv4 or IPv6 address", text);
   }
-  const tcp::endpoint endpoint(address, port);
-  auto acceptor = std::make_unique<Acceptor>(threads_.front()->io().get_executor());
-  acceptor->open(endpoint.protocol(), error);
-  if (!error && address.is_v6()) acceptor->set_option(asio::ip::v6_only(true), error);
-  if (!error) acceptor->set_option(Acceptor::reuse_address(true), error);
-  if (!error) acceptor->bind(endpoint, error);
-  if (!error) acceptor->listen(backlog, error);
-  if (!error) acceptor->non_blocking(true, error);
-  if (error) {
-    return Errorf(absl::StatusCode::kUnavailable, "can't listen on {} port {}: {}", text, port, error.message());
+  Socket socket(::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int fd = socket.fd();
+  auto acceptor = std::make_unique<Acceptor>(*this, std::move(socket));
+  const bool v6 = address.ss_family == AF_INET6;
+  if (fd < 0 || (v6 && !SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) || !SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
+      ::bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0 || ::listen(fd, backlog) != 0 ||
+      !threads_.front()->poller().Add(fd, *acceptor)) {
+    return Errorf(absl::StatusCode::kUnavailable, "can't listen on {} port {}: {}", text, port,
+                  std::generic_category().message(errno));
   }
   acceptors_.push_back(std::move(acceptor));
   return absl::OkStatus();
@@ -102,75 +148,59 @@ absl::Status Listener::ListenOn(std::string_view text, uint16_t port, int backlo
 std::vector<std::string> Listener::addresses() const {
   std::vector<std::string> texts;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
-    asio::error_code error;
-    const tcp::endpoint endpoint = acceptor->local_endpoint(error);
-    if (!error) texts.push_back(AddressText(endpoint));
+    sockaddr_storage address;
+    if (AddressOf(acceptor->socket.fd(), ::getsockname, &address)) texts.push_back(AddressText(address));
   }
   return texts;
 }
 
 void Listener::Close() {
-  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
-    asio::error_code ignored;
-    acceptor->close(ignored);
-  }
-  again_.cancel();
-}
-
-void Listener::Wait(Acceptor& acceptor) {
-  acceptor.async_wait(Acceptor::wait_read, [this, &acceptor](const asio::error_code& error) {
-    if (!error) AcceptAll(acceptor);
-  });
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) acceptor->socket.Close();
 }
 
 void Listener::AcceptAll(Acceptor& acceptor) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    IoThread& thread = *threads_[next_thread_ % threads_.size()];
-    asio::error_code error;
-    Socket socket = acceptor.accept(thread.io().get_executor(), error);
-    if (error == asio::error::would_block || error == asio::error::try_again) break;
-    if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
-    if (error) {
-      TryAgainLater(acceptor, error);
+    sockaddr_storage remote;
+    socklen_t length = sizeof(remote);
+    const int fd =
+        ::accept4(acceptor.socket.fd(), reinterpret_cast<sockaddr*>(&remote), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      complained_ = false;
+      Accepted(Socket(fd), remote, *threads_[next_thread_++ % threads_.size()]);
+    } else if (errno == EAGAIN || errno == EBADF) {  // all are accepted, or Close was called
+      return;
+    } else if (errno != ECONNABORTED && errno != EINTR) {
+      TryAgainLater(acceptor, errno);
       return;
     }
-    complained_ = false;
-    ++next_thread_;
-    Accepted(std::move(socket), thread);
   }
-  Wait(acceptor);
+  threads_.front()->Post([this, &acceptor] { AcceptAll(acceptor); });
 }
 
 // Out of files or memory: those who wait stay in the backlog until others have left.
-void Listener::TryAgainLater(Acceptor& acceptor, const asio::error_code& error) {
-  if (!complained_) spdlog::warn("Can't accept connections: {}", error.message());
+void Listener::TryAgainLater(Acceptor& acceptor, int error) {
+  if (!complained_) spdlog::warn("Can't accept connections: {}", std::generic_category().message(error));
   complained_ = true;
-  again_.expires_after(std::chrono::milliseconds(100));
-  again_.async_wait([this, &acceptor](const asio::error_code& cancelled) {
-    if (!cancelled) AcceptAll(acceptor);
-  });
+  threads_.front()->RunAfter(std::chrono::milliseconds(100), [this, &acceptor] { AcceptAll(acceptor); });
 }
 
-void Listener::Accepted(Socket socket, IoThread& thread) {
-  asio::error_code error;
-  const tcp::endpoint remote = socket.remote_endpoint(error);
-  if (error) return;
-  const tcp::endpoint local = socket.local_endpoint(error);
-  socket.non_blocking(true, error);
+void Listener::Accepted(Socket socket, const sockaddr_storage& remote, IoThread& thread) {
+  const int fd = socket.fd();
+  sockaddr_storage local;
+  if (!AddressOf(fd, ::getsockname, &local)) return;
   const Settings& settings = services_.settings;
   if (services_.connections.load(std::memory_order_relaxed) >= settings.max_clients.load(std::memory_order_relaxed)) {
     services_.clients.CountRejected();
-    SayAndClose(socket, kTooMany);
+    SayAndClose(std::move(socket), kTooMany);
     return;
   }
-  if (settings.protected_mode && !settings.has_password && !remote.address().is_loopback()) {
+  if (settings.protected_mode && !settings.has_password && !IsLoopback(remote)) {
     services_.clients.CountRejected();
-    SayAndClose(socket, kDenied);
+    SayAndClose(std::move(socket), kDenied);
     return;
   }
-  socket.set_option(tcp::no_delay(true), error);
-  SetKeepalive(socket, settings.keepalive_seconds);
-  const int fd = socket.native_handle();
+  SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetKeepalive(fd, settings.keepalive_seconds);
   auto session = std::make_shared<Session>(std::move(socket), thread, services_);
   session->fd = fd;
   session->address = AddressText(remote);

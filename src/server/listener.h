@@ -1,17 +1,21 @@
 // Accepts connections and deals them to the I/O threads in turn. Lives on I/O thread 0.
 #pragma once
 
-#include <asio/basic_socket_acceptor.hpp>
-#include <asio/steady_timer.hpp>
+#include <netinet/in.h>
+
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
 #include "server/io_thread.h"
+#include "server/poller.h"
 #include "server/session.h"
+#include "server/socket.h"
 
 namespace tidemark::server {
 
@@ -29,18 +33,26 @@ class Listener {
   void Close();
 
  private:
-  using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, asio::io_context::executor_type>;
+  // A socket that listens.
+  class Acceptor final : public Poller::Source {
+   public:
+    Acceptor(Listener& listener, Socket listening) : socket(std::move(listening)), listener_(listener) {}
+    void OnEvents(Poller::Events /*events*/) override { listener_.AcceptAll(*this); }
+
+    Socket socket;
+
+   private:
+    Listener& listener_;
+  };
 
   absl::Status ListenOn(std::string_view address, uint16_t port, int backlog);
-  void Wait(Acceptor& acceptor);
   void AcceptAll(Acceptor& acceptor);
-  void Accepted(Socket socket, IoThread& thread);
-  void TryAgainLater(Acceptor& acceptor, const asio::error_code& error);
+  void Accepted(Socket socket, const sockaddr_storage& remote, IoThread& thread);
+  void TryAgainLater(Acceptor& acceptor, int error);
 
   std::span<const std::unique_ptr<IoThread>> threads_;
   SessionServices& services_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
-  asio::steady_timer again_;
   size_t next_thread_ = 0;
   bool complained_ = false;
 };

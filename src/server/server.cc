@@ -4,7 +4,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include <asio/signal_set.hpp>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -48,8 +47,6 @@ void SetLimit(OutputLimit& limit, const config::OutputLimit& value) {
   limit.soft = value.soft_bytes;
   limit.soft_seconds = static_cast<uint64_t>(value.soft_seconds);
 }
-
-extern "C" void ExitAtOnce(int /*signal*/) { ::_exit(1); }
 
 }  // namespace
 
@@ -217,17 +214,9 @@ void Server::FollowLimits() {
   });
 }
 
-// The first signal stops in order; while that is under way, a second one ends the process at once: what is acknowledged
-// is as safe then as after any crash.
 void Server::CatchSignals() {
-  signals_ = std::make_unique<asio::signal_set>(threads_.front()->io(), SIGTERM, SIGINT);
-  signals_->async_wait([this](const asio::error_code& error, int signal) {
-    if (error) return;
+  signals_ = std::make_unique<StopSignals>(threads_.front()->poller(), [this](int signal) {
     spdlog::info("Received {}, stopping", signal == SIGTERM ? "SIGTERM" : "SIGINT");
-    asio::error_code ignored;
-    signals_->clear(ignored);
-    ::signal(SIGTERM, ExitAtOnce);
-    ::signal(SIGINT, ExitAtOnce);
     Shutdown(false);
   });
 }

@@ -6,7 +6,6 @@
 // sent ─▶ engine persisted, so that the next start has nothing to replay.
 #pragma once
 
-#include <asio/signal_set.hpp>
 #include <atomic>
 #include <functional>
 #include <initializer_list>
@@ -30,6 +29,7 @@
 #include "server/listener.h"
 #include "server/session.h"
 #include "server/settings.h"
+#include "server/stop_signals.h"
 #include "server/worker_pool.h"
 
 namespace tidemark::server {
@@ -76,7 +76,7 @@ class Server final : public commands::Host {
   std::unique_ptr<SessionServices> services_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<Listener> listener_;
-  std::unique_ptr<asio::signal_set> signals_;
+  std::unique_ptr<StopSignals> signals_;
   // The last member, so the first to go: its threads call the I/O threads.
   std::unique_ptr<engine::Engine> engine_;
 };

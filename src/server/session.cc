@@ -1,7 +1,9 @@
 #include "server/session.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
-#include <asio/buffer.hpp>
+#include <cerrno>
 #include <utility>
 
 namespace tidemark::server {
@@ -22,45 +24,66 @@ void Session::Start() {
   last_interaction_ms = created_ms;
   thread_.Register(shared_from_this());
   services_.clients.Add(*this);
-  Read();
+  if (!thread_.poller().Add(socket_.fd(), *this)) Close();
 }
 
-// Reading, not waiting for readability: Asio's reactor then takes the bytes itself when the socket becomes ready.
-// Arming the next read costs a recv that finds nothing; a wait would cost an epoll_ctl in its place.
-void Session::Read() {
-  if (reading_ || closed_ || busy_ || parked_ || end_of_input_ || close_when_sent_) return;
-  if (paused_ && input_.size() >= kPauseInput) return;
-  input_.MakeRoom(parser_.BytesWanted());
-  reading_ = true;
-  socket_.async_read_some(
-      asio::buffer(input_.room(), input_.room_size()),
-      [self = shared_from_this()](const asio::error_code& error, size_t count) { self->OnRead(error, count); });
+void Session::OnEvents(Poller::Events events) {
+  readable_ = readable_ || events.readable;
+  writable_ = writable_ || events.writable;
+  ended_ = ended_ || events.ended;
+  if (CanContinue()) JoinReady();
 }
 
-void Session::OnRead(const asio::error_code& error, size_t count) {
-  reading_ = false;
+void Session::JoinReady() {
+  if (ready_ || closed_) return;
+  ready_ = true;
+  thread_.AddReady(shared_from_this());
+}
+
+void Session::Continue() {
+  ready_ = false;
   if (closed_) return;
-  if (error == asio::error::operation_aborted) {
-    input_.Shrink();
-    Read();
+  if (writing_ && writable_) {
+    writing_ = false;
+    Send();
+    if (!closed_ && OverOutputLimit()) Close();
+  }
+  if (readable_ && WantsToRead()) Read();
+}
+
+// Not while a request stands in the input: its words are views into it.
+bool Session::WantsToRead() const {
+  if (closed_ || busy_ || parked_ || has_request_ || end_of_input_ || close_when_sent_) return false;
+  return !paused_ || input_.size() < kPauseInput;
+}
+
+// A read that comes back short has emptied the socket, unless the end of the stream is still to be read.
+void Session::Read() {
+  input_.MakeRoom(parser_.BytesWanted());
+  const size_t room = input_.room_size();
+  const ssize_t count = ::recv(socket_.fd(), input_.room(), room, 0);
+  if (count < 0) {
+    if (errno == EAGAIN || errno == EINTR) {
+      readable_ = errno == EINTR;
+      if (readable_) JoinReady();
+    } else {
+      Close();
+    }
     return;
   }
-  if (error == asio::error::eof) {
+  if (count == 0) {
     end_of_input_ = true;
-    Process();
-    return;
+  } else {
+    readable_ = ended_ || static_cast<size_t>(count) == room;
+    input_.Arrived(static_cast<size_t>(count));
+    last_interaction_ms = thread_.now_ms();
+    thread_.CountRead(static_cast<size_t>(count));
   }
-  if (error) {
-    Close();
-    return;
-  }
-  input_.Arrived(count);
-  last_interaction_ms = thread_.now_ms();
-  thread_.CountRead(count);
   Process();
 }
 
 void Session::Process() {
+  last_end_nanos = 0;
   limits_.max_bulk = services_.settings.max_bulk_bytes.load(std::memory_order_relaxed);
   size_t commands = 0;
   while (MayExecute() && (has_request_ || ParseRequest()) && ExecuteRequest()) ++commands;
@@ -68,7 +91,7 @@ void Session::Process() {
   if (closed_) return;
   input_bytes_.store(input_.size(), std::memory_order_relaxed);
   if (output_.pending() > 0 || close_when_sent_) JoinTurn();
-  Read();
+  if (CanContinue()) JoinReady();
 }
 
 bool Session::MayExecute() {
@@ -255,16 +278,20 @@ void Session::Send() {
   if (writing_) return;
   while (!output_.sendable().empty()) {
     const std::string_view bytes = output_.sendable();
-    asio::error_code error;
-    const size_t sent = socket_.write_some(asio::buffer(bytes.data(), bytes.size()), error);
-    if (error && error != asio::error::would_block && error != asio::error::interrupted) {
-      Close();
-      return;
+    const ssize_t sent = ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) {
+        Close();
+        return;
+      }
+    } else {
+      output_.Sent(static_cast<size_t>(sent));
+      thread_.CountSent(static_cast<size_t>(sent));
     }
-    output_.Sent(sent);
-    thread_.CountSent(sent);
-    if (sent < bytes.size()) {
-      WaitWritable();
+    if (sent < static_cast<ssize_t>(bytes.size())) {
+      writing_ = true;
+      writable_ = false;
       break;
     }
   }
@@ -274,16 +301,6 @@ void Session::Send() {
   } else {
     ResumeIfDrained();
   }
-}
-
-void Session::WaitWritable() {
-  writing_ = true;
-  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const asio::error_code& error) {
-    self->writing_ = false;
-    if (self->closed_ || error) return;
-    self->Send();
-    if (!self->closed_ && self->OverOutputLimit()) self->Close();
-  });
 }
 
 void Session::ResumeIfDrained() {
@@ -320,18 +337,17 @@ void Session::Tick() {
     Close();
     return;
   }
-  const bool can_shrink = input_.capacity() > std::max(InputBuffer::kSmallest, 2 * input_.size());
-  if (idle_ms > kShrinkAfterMs && reading_ && !writing_ && can_shrink) {
-    asio::error_code ignored;
-    socket_.cancel(ignored);
+  // Not while a request stands in the input.
+  if (idle_ms > kShrinkAfterMs && WantsToRead() &&
+      input_.capacity() > std::max(InputBuffer::kSmallest, 2 * input_.size())) {
+    input_.Shrink();
   }
 }
 
 void Session::Close() {
   if (!closed_) {
     closed_ = true;
-    asio::error_code ignored;
-    socket_.close(ignored);
+    socket_.Close();
   }
   if (!busy_) Leave();
 }

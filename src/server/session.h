@@ -9,9 +9,6 @@
 // client-output-buffer-limit on replies (a single large one, messages of pub/sub) that nobody reads.
 #pragma once
 
-#include <asio/basic_stream_socket.hpp>
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -27,12 +24,12 @@
 #include "server/input_buffer.h"
 #include "server/io_thread.h"
 #include "server/output_buffer.h"
+#include "server/poller.h"
 #include "server/settings.h"
+#include "server/socket.h"
 #include "server/worker_pool.h"
 
 namespace tidemark::server {
-
-using Socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
 
 // What sessions share; outlives them.
 struct SessionServices {
@@ -46,7 +43,7 @@ struct SessionServices {
   std::atomic<size_t> connections{0};
 };
 
-class Session final : public commands::Client, public std::enable_shared_from_this<Session> {
+class Session final : public commands::Client, public Poller::Source, public std::enable_shared_from_this<Session> {
  public:
   static constexpr size_t kPauseOutput = 4 << 20;
   static constexpr size_t kPauseInput = 32 << 20;
@@ -60,6 +57,9 @@ class Session final : public commands::Client, public std::enable_shared_from_th
 
   // The following are for the session's I/O thread.
   void Start();
+  void OnEvents(Poller::Events events) override;
+  // Goes on with what has become possible: sends, or reads once and executes what came.
+  void Continue();
   // The turn's changes are with the operating system: sends what was made in it, or holds it until the log is durable
   // up to `needed`.
   void FinishTurn(Lsn needed);
@@ -80,8 +80,10 @@ class Session final : public commands::Client, public std::enable_shared_from_th
  private:
   enum class CloseRequest : uint8_t { kNone, kAfterReplies, kNow };
 
+  bool WantsToRead() const;
+  bool CanContinue() const { return (writing_ && writable_) || (readable_ && WantsToRead()); }
+  void JoinReady();
   void Read();
-  void OnRead(const asio::error_code& error, size_t count);
   void Process();
   bool MayExecute();
   bool ParseRequest();
@@ -93,7 +95,6 @@ class Session final : public commands::Client, public std::enable_shared_from_th
   void TakeInbox();
   void JoinTurn();
   void Send();
-  void WaitWritable();
   void ResumeIfDrained();
   bool OverOutputLimit();
   void Leave();
@@ -118,7 +119,11 @@ class Session final : public commands::Client, public std::enable_shared_from_th
   // When the output went past the soft limit; 0 while it is below.
   uint64_t over_soft_since_ms_ = 0;
 
-  bool reading_ = false;
+  // What the poller said last and no system call has disproved since.
+  bool readable_ = false;
+  bool writable_ = true;
+  bool ended_ = false;    // the other side, or the connection: reading goes on to the end of what arrived
+  bool ready_ = false;    // IoThread::AddReady has it
   bool writing_ = false;  // waits for the socket to take more
   bool busy_ = false;     // a worker has the request
   bool parked_ = false;   // IoThread::Park has it
