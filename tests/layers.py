@@ -4,7 +4,7 @@
     layers.py [ROOT]    prints each breach as file:line: what; exit code 1 when there is one
 
 A folder under src/ includes only lower floors, folders of one floor do not include each other, only the named folder
-names RocksDB, Asio, gRPC, libcurl or Lua, every folder says in a README what it is, no file outgrows its reader, and
+names RocksDB, gRPC, libcurl or Lua, every folder says in a README what it is, no file outgrows its reader, and
 nothing is left "to do". layers_test.py proves that a breach of each rule is found.
 """
 import re
@@ -28,7 +28,6 @@ FLOORS = {
 # Header of an outside library → the folders that may include it, and why the others may not.
 OWNERS = [
     (re.compile(r'^rocksdb/'), {'kv'}, 'RocksDB is named only in kv/'),
-    (re.compile(r'^(boost/)?asio(/|\.hpp)'), {'server'}, 'Asio is named only in server/'),
     (re.compile(r'^(grpc|grpcpp)/'), {'rpc'}, 'gRPC is named only in rpc/'),
     (re.compile(r'\.pb\.h$'), {'rpc'}, 'protobuf messages stay in rpc/'),
     (re.compile(r'^httplib\.h$'), {'http'}, 'cpp-httplib is named only in http/'),

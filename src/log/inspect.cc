@@ -56,6 +56,27 @@ absl::StatusOr<bool> WalkSegment(RecordReader& reader, Lsn limit, Position* posi
   return true;
 }
 
+// Shows the whole records from position->at on, to where their chain breaks or `show` has enough.
+absl::Status Walk(FileSystem& fs, const std::vector<FoundSegment>& segments, Position* position,
+                  const std::function<bool(const InspectedRecord&)>& show) {
+  size_t i = segments.size() - 1;
+  while (i > 0 && segments[i].id.base > position->at) --i;
+  for (; i < segments.size(); ++i) {
+    const auto reader = RecordReader::Open(fs, segments[i].path, segments[i].id);
+    if (absl::IsDataLoss(reader.status())) return absl::OkStatus();
+    TM_RETURN_IF_ERROR(reader.status());
+    if (segments[i].id.base >= position->at) {
+      if (segments[i].id.base != position->at) return absl::OkStatus();
+      if (!position->crc) position->crc = (*reader)->header().previous_crc;
+      if (*position->crc != (*reader)->header().previous_crc) return absl::OkStatus();
+    }
+    const Lsn limit = i + 1 < segments.size() ? segments[i + 1].id.base : (*reader)->room_end();
+    TM_ASSIGN_OR_RETURN(const bool went_on, WalkSegment(**reader, limit, position, show));
+    if (!went_on) return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string DescribePayload(std::string_view payload) {
@@ -99,17 +120,7 @@ absl::StatusOr<InspectSummary> Inspect(FileSystem& fs, const std::string& path, 
     return true;
   };
   Position position{segments[0].id.base, std::nullopt};
-  for (size_t i = 0; i < segments.size(); ++i) {
-    const auto reader = RecordReader::Open(fs, segments[i].path, segments[i].id);
-    if (absl::IsDataLoss(reader.status())) break;
-    TM_RETURN_IF_ERROR(reader.status());
-    if (segments[i].id.base != position.at) break;
-    if (!position.crc) position.crc = (*reader)->header().previous_crc;
-    if (*position.crc != (*reader)->header().previous_crc) break;
-    const Lsn limit = i + 1 < segments.size() ? segments[i + 1].id.base : (*reader)->room_end();
-    TM_ASSIGN_OR_RETURN(const bool went_on, WalkSegment(**reader, limit, &position, show_some));
-    if (!went_on) break;
-  }
+  TM_RETURN_IF_ERROR(Walk(fs, segments, &position, show_some));
   summary.end = position.at;
   if (limited) return summary;
   Lsn known_durable;
@@ -121,8 +132,13 @@ absl::StatusOr<InspectSummary> Inspect(FileSystem& fs, const std::string& path, 
   summary.verdict = end.status();
   if (!end.ok()) return summary;
   if (end->torn) summary.torn = end->torn_cause;
-  // The judge looks from the last durable segment on; the walk above came through all of them.
+  // The judge looks from the last durable segment on; the walk above came through all of them. A log that a server
+  // writes to has grown in between, so only what is still broken now is damage.
   if (position.at < end->end) {
+    TM_RETURN_IF_ERROR(Walk(fs, segments, &position, show_some));
+    summary.end = position.at;
+  }
+  if (position.at < end->end && !limited) {
     size_t i = segments.size() - 1;
     while (segments[i].id.base > position.at) --i;
     summary.verdict =

@@ -116,7 +116,7 @@ absl::Status Listener::Listen(std::span<const std::string> addresses, uint16_t p
   for (std::string_view address : addresses) {
     const bool optional = address.starts_with('-');
     if (optional) address.remove_prefix(1);
-    const absl::Status status = ListenOn(address, port, backlog);
+    absl::Status status = ListenOn(address, port, backlog);
     if (!status.ok() && !optional) return status;
   }
   if (acceptors_.empty()) {

@@ -45,7 +45,7 @@ class Listener {
     Listener& listener_;
   };
 
-  absl::Status ListenOn(std::string_view address, uint16_t port, int backlog);
+  absl::Status ListenOn(std::string_view text, uint16_t port, int backlog);
   void AcceptAll(Acceptor& acceptor);
   void Accepted(Socket socket, const sockaddr_storage& remote, IoThread& thread);
   void TryAgainLater(Acceptor& acceptor, int error);
