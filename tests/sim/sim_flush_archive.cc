@@ -4,6 +4,7 @@
 
 #include "archive/archive_testing.h"
 #include "archive/catalog.h"
+#include "archive/log_reader.h"
 #include "base/hash.h"
 
 namespace tidemark::backup {
@@ -92,24 +93,19 @@ absl::StatusOr<Checkpoint> ListedUpTo(objstore::ObjectStore& store, Lsn from) {
   return Checkpoint{stretch.to, stretch.closed};
 }
 
-absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(objstore::ObjectStore& store, const archive::KeyRing& keys) {
+absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(objstore::ObjectStore& store,
+                                                        std::shared_ptr<const archive::KeyRing> keys) {
   TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(store, /*with_files=*/false));
   if (!catalog.timelines.contains(kOld)) return absl::NotFoundError("the history of the first timeline is missing");
+  const auto reader =
+      archive::LogReader::Open(store, catalog.FollowHistory(kOld, format::kFirstLsn, std::nullopt), format::kFirstLsn,
+                               /*previous_crc=*/0, {.jobs = 1, .keys = std::move(keys)});
   std::vector<ArchivedRecord> records;
-  Lsn at = format::kFirstLsn;
-  for (const archive::Stretch& stretch : catalog.FollowHistory(kOld, at, std::nullopt)) {
-    for (const archive::LogEntry& entry : stretch.objects) {
-      TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(entry.key));
-      TM_ASSIGN_OR_RETURN(const archive::DecodedLog object, archive::DecodeLogObject(bytes, keys));
-      while (at < std::min(object.header.end, stretch.to)) {
-        const std::string_view rest = std::string_view(object.plain).substr(at - object.header.first);
-        const format::RecordHeader header = format::DecodeRecordHeader(rest.data());
-        records.push_back(
-            {at, at + header.size(), header.timestamp, Hash64(rest.substr(format::kRecordHeaderSize, header.length))});
-        at = at + header.size();
-      }
-    }
+  absl::StatusOr<log::Record> record = reader->Next();
+  for (; record.ok(); record = reader->Next()) {
+    records.push_back({record->lsn, record->end, record->timestamp, Hash64(record->payload)});
   }
+  if (!absl::IsOutOfRange(record.status())) return record.status();
   return records;
 }
 

@@ -58,6 +58,7 @@ absl::StatusOr<Timeline> NewestTimeline(objstore::ObjectStore& store);
 absl::StatusOr<Checkpoint> ListedUpTo(objstore::ObjectStore& store, Lsn from);
 
 // Every record that a restore of the latest moment would apply. Changes nothing.
-absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(objstore::ObjectStore& store, const archive::KeyRing& keys);
+absl::StatusOr<std::vector<ArchivedRecord>> ReadArchive(objstore::ObjectStore& store,
+                                                        std::shared_ptr<const archive::KeyRing> keys);
 
 }  // namespace tidemark::backup

@@ -39,12 +39,12 @@ void FlushSchedule::Prepare() {
     if (Chance(30)) return;
     if (const absl::Status started = StartArchive(*store_); !started.ok()) return EndAttempt(started);
     archive_started_ = true;
-    machine_->SetRestorable(true, "");
   } else if (!listed_) {
     const auto archived = ListedUpTo(*store_, machine_->flushed().lsn);
     if (!archived.ok()) return EndAttempt(archived.status());
-    listed_ = true;
     if (!CheckFence()) return;
+    listed_ = true;
+    machine_->SetRestorable(true, "");
     Take(machine_->Progress({upload_->order.order, *archived, 0, 0}));
   } else {
     upload_->from = machine_->flushed().lsn;

@@ -23,7 +23,7 @@ FlushSchedule::FlushSchedule(uint64_t seed, Sabotage sabotage)
 
 void FlushSchedule::Go() {
   OpenNode();
-  const uint64_t steps = 40 + Below(80);
+  const uint64_t steps = 30 + Below(60);
   for (uint64_t step = 0; step < steps && fault.empty(); ++step) Step();
   if (fault.empty()) Drain();
 }
@@ -264,7 +264,7 @@ void FlushSchedule::Heard(const FlushAnswer& answer) {
   if (answer.error == FlushError::kFenced) ++totals.fenced;
   if (answer.success) {
     ++totals.yes;
-    CheckArchive(caller);
+    CheckArchive(caller, answer);
   } else {
     ++totals.no;
     if (answer.message.empty()) Fault("a no without a reason");
@@ -272,12 +272,15 @@ void FlushSchedule::Heard(const FlushAnswer& answer) {
 }
 
 // A yes: whatever happens to this node now, a restore from the archive as it is has all that the caller asked for.
-void FlushSchedule::CheckArchive(const Caller& caller) {
+void FlushSchedule::CheckArchive(const Caller& caller, const FlushAnswer& answer) {
   // Durable only: the log is there, but what a restore needs besides may not be yet.
   if (caller.durable_only && !machine_->restorable()) return;
+  if (caller.records > 0 && answer.flushed.timestamp < model_[caller.records - 1].timestamp) {
+    Fault("yes, with a moment before that of the caller's last record");
+  }
   if (!archive_records_) {
     objstore::MemoryStore copy(bucket_->Copy());
-    const auto read = ReadArchive(copy, *codec_.keys);
+    const auto read = ReadArchive(copy, codec_.keys);
     if (!read.ok()) return Fault("yes, but the archive can't be restored: " + read.status().ToString());
     ++totals.archives_read;
     if (read->size() > model_.size()) return Fault("the archive has records that the node does not have");

@@ -102,7 +102,7 @@ class FlushSchedule {
 
   void Take(FlushActions actions);
   void Heard(const FlushAnswer& answer);
-  void CheckArchive(const Caller& caller);
+  void CheckArchive(const Caller& caller, const FlushAnswer& answer);
 
   void UploadStep();
   void Prepare();
