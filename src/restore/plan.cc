@@ -291,6 +291,12 @@ std::string DescribeWindows(const Catalog& catalog) {
   return text;
 }
 
+Timestamp MomentReached(const Target& target, const Plan& plan, Timestamp last_record) {
+  if (target.kind == Target::Kind::kTime && plan.exact()) return target.time;
+  if (target.kind == Target::Kind::kLsn) return last_record;
+  return std::max(plan.reaches, last_record);
+}
+
 absl::StatusOr<Plan> MakePlan(objstore::ObjectStore& store, const Catalog& catalog, const Target& target,
                               const std::string& pinned_base) {
   return Planner(store, catalog, target, pinned_base).Make();

@@ -49,6 +49,9 @@ struct Plan {
 absl::StatusOr<Plan> MakePlan(objstore::ObjectStore& store, const archive::Catalog& catalog, const Target& target,
                               const std::string& pinned_base = {});
 
+// The moment up to which a store is whole after the plan was carried out and `last_record` was the last applied.
+Timestamp MomentReached(const Target& target, const Plan& plan, Timestamp last_record);
+
 // "what can be restored: A to B, C to D", for messages.
 std::string DescribeWindows(const archive::Catalog& catalog);
 

@@ -182,9 +182,7 @@ class Restorer {
     end.on = last.timeline;
     end.short_micros = plan_.short_micros;
     end.short_bytes = plan_.short_bytes;
-    end.reached = std::max(plan_.reaches, last.timestamp);
-    if (target_.kind == Target::Kind::kTime && plan_.exact()) end.reached = target_.time;
-    if (target_.kind == Target::Kind::kLsn) end.reached = last.timestamp;
+    end.reached = MomentReached(target_, plan_, last.timestamp);
     TM_RETURN_IF_ERROR(DecideTimeline(archive_, &state_));
     state_.step = State::Step::kFinish;
     return WriteState(fs_, options_.folder, state_);
