@@ -20,6 +20,7 @@ FlushGroups::~FlushGroups() {
 
 uint64_t FlushGroups::Begin(const std::vector<std::shared_ptr<Task>>& tasks, const FlushRequest& request,
                             Tasks::FlushDone done) {
+  const SteadyTime start = steady_clock::now();
   uint64_t id = 0;
   std::vector<CallerId> callers;
   {
@@ -32,14 +33,17 @@ uint64_t FlushGroups::Begin(const std::vector<std::shared_ptr<Task>>& tasks, con
                    .outcomes = std::vector<FlushOutcome>(tasks.size()),
                    .open = tasks.size(),
                    .deadline = {}};
-    if (request.timeout.count() > 0) {
-      groups_[id].deadline = deadlines_.emplace(steady_clock::now() + request.timeout, id);
-      deadline_.Signal();
-    }
   }
   for (size_t i = 0; i < tasks.size(); ++i) {
     tasks[i]->Flush(callers[i], request.mode, request.target, request.durable_only,
                     [this, id, i](FlushOutcome outcome) { Answered(id, i, std::move(outcome)); });
+  }
+  if (request.timeout.count() <= 0) return id;
+  // Only now: a deadline must not come before the call that it ends.
+  const MutexLock lock(mutex_);
+  if (const auto found = groups_.find(id); found != groups_.end() && found->second.open > 0) {
+    found->second.deadline = deadlines_.emplace(start + request.timeout, id);
+    deadline_.Signal();
   }
   return id;
 }

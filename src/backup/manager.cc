@@ -76,7 +76,10 @@ TaskParts Manager::Parts() {
 }
 
 absl::Status Manager::TakeUpTasks() {
-  TM_ASSIGN_OR_RETURN(const std::vector<TaskRow> rows, ReadTaskRows(engine_));
+  std::vector<std::string> damaged;
+  TM_ASSIGN_OR_RETURN(const std::vector<TaskRow> rows, ReadTaskRows(engine_, &damaged));
+  for (const std::string& what : damaged) options_.report("backup: a task is left off: " + what);
+  ReleaseOrphanLeases(rows, damaged.empty());
   for (const TaskRow& row : rows) {
     if (row.cluster_id != identity_.cluster_id) {
       options_.report(fmt::format("backup {}: left off: it is a task of cluster {}, from which this one was restored",
@@ -93,10 +96,24 @@ absl::Status Manager::TakeUpTasks() {
   return absl::OkStatus();
 }
 
+// A task whose row went and whose lease stayed, because the server died between the two, would hold the log for ever.
+void Manager::ReleaseOrphanLeases(const std::vector<TaskRow>& rows, bool all_known) {
+  for (const log::Lease& lease : engine_.log().Leases()) {
+    if (!lease.name.starts_with(kLeasePrefix) || !all_known) continue;
+    const bool known = std::any_of(rows.begin(), rows.end(), [&](const TaskRow& row) {
+      return row.cluster_id == identity_.cluster_id && lease.name == LeaseName(row.config.name);
+    });
+    if (known) continue;
+    const absl::Status released = engine_.log().ReleaseLease(lease.name);
+    options_.report(fmt::format("backup: lease {} of a task that is not there any more is {}", lease.name,
+                                released.ok() ? "released" : Message(released)));
+  }
+}
+
 std::vector<std::string> Manager::Shutdown(std::chrono::milliseconds deadline) {
   std::vector<std::string> lines;
   FlushRequest request;
-  request.timeout = deadline;
+  request.timeout = std::max(deadline, std::chrono::milliseconds(1));
   const absl::StatusOr<std::vector<FlushOutcome>> outcomes = FlushAndWait(request);
   if (outcomes.ok()) {
     for (const FlushOutcome& outcome : *outcomes) lines.push_back(OneLine(outcome));

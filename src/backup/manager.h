@@ -60,6 +60,7 @@ class Manager final : public Tasks {
 
   Manager(engine::Engine& engine, FileSystem& fs, Clock& clock, ManagerOptions options, engine::Identity identity);
   absl::Status TakeUpTasks();
+  void ReleaseOrphanLeases(const std::vector<TaskRow>& rows, bool all_known);
   TaskParts Parts();
   absl::StatusOr<std::shared_ptr<Task>> Find(const std::string& name) const;
   std::vector<std::shared_ptr<Task>> All() const;

@@ -45,7 +45,7 @@ void Add(const FlushMachine::Counters& more, FlushMachine::Counters* sum) {
 Task::Task(const TaskParts& parts, const TaskRow& row)
     : parts_(parts),
       config_(row.config),
-      lease_name_("archive:" + row.config.name),
+      lease_name_(LeaseName(row.config.name)),
       tick_(std::clamp(row.config.flush_interval / 10, milliseconds(5), parts.timings.tick)),
       row_(row),
       phase_(row.paused ? Phase::kPaused : Phase::kConnecting) {

@@ -120,7 +120,9 @@ absl::StatusOr<TaskRow> DecodeTaskRow(std::string_view json) {
   return row;
 }
 
-absl::StatusOr<std::vector<TaskRow>> ReadTaskRows(engine::Engine& engine) {
+std::string LeaseName(std::string_view task) { return fmt::format("{}{}", kLeasePrefix, task); }
+
+absl::StatusOr<std::vector<TaskRow>> ReadTaskRows(engine::Engine& engine, std::vector<std::string>* damaged) {
   std::vector<std::string> values;
   const types::RowKey begin = types::SystemRow(kPrefix);
   TM_RETURN_IF_ERROR(engine.Read(kv::Tier::kDisk, [&](kv::Txn& txn) {
@@ -132,8 +134,12 @@ absl::StatusOr<std::vector<TaskRow>> ReadTaskRows(engine::Engine& engine) {
   }));
   std::vector<TaskRow> rows;
   for (const std::string& value : values) {
-    TM_ASSIGN_OR_RETURN(TaskRow row, DecodeTaskRow(value));
-    rows.push_back(std::move(row));
+    absl::StatusOr<TaskRow> row = DecodeTaskRow(value);
+    if (row.ok()) {
+      rows.push_back(*std::move(row));
+    } else {
+      damaged->emplace_back(Message(row.status()));
+    }
   }
   return rows;
 }

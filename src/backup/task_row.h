@@ -29,8 +29,13 @@ std::string EncodeTaskRow(const TaskRow& row);
 // DATA_LOSS when malformed. Fields that are missing have their defaults.
 absl::StatusOr<TaskRow> DecodeTaskRow(std::string_view json);
 
-// Rows in the store. Block; not on an I/O thread. A write is durable when it returns.
-absl::StatusOr<std::vector<TaskRow>> ReadTaskRows(engine::Engine& engine);
+// The name of the task's lease on the log.
+inline constexpr std::string_view kLeasePrefix = "archive:";
+std::string LeaseName(std::string_view task);
+
+// Rows in the store. Block; not on an I/O thread. A write is durable when it returns. What is wrong with rows that
+// cannot be read goes to `damaged`.
+absl::StatusOr<std::vector<TaskRow>> ReadTaskRows(engine::Engine& engine, std::vector<std::string>* damaged);
 absl::Status WriteTaskRow(engine::Engine& engine, const TaskRow& row);
 absl::Status DeleteTaskRow(engine::Engine& engine, std::string_view name);
 

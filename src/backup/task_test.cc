@@ -1,0 +1,689 @@
+// What a force flush, a restart and a failing store may not do to a user: say yes without the data being there, lose
+// the place, or write into somebody else's archive.
+#include <gmock/gmock.h>
+
+#include <atomic>
+
+#include "backup/backup_testing.h"
+
+namespace tidemark::backup {
+namespace {
+
+using objstore::MemoryStore;
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+constexpr Lsn kOrigin = format::kFirstLsn;
+
+TEST_F(BackupTest, AYesMeansThatTheArchiveHasEveryRecord) {
+  Start();
+  SetMany(100, 100);
+  const Lsn end = engine_->last_end();
+  const FlushOutcome outcome = Flush();
+  const auto copy = place().bucket->Copy();
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  EXPECT_EQ(outcome.target, end);
+  EXPECT_GE(outcome.flushed, end);
+  EXPECT_EQ(outcome.objects, 1u);
+  EXPECT_EQ(outcome.rpo_micros, 0u);
+  EXPECT_TRUE(ArchivedBytes(copy, kOrigin, end) == LogBytes(kOrigin, end));
+  EXPECT_EQ(Status().state, TaskState::kNormal);
+  EXPECT_TRUE(Status().restorable);
+}
+
+TEST_F(BackupTest, AskingAgainIsFree) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const size_t objects = CountObjects("log/");
+  const uint64_t flushes = Status().flushes;
+  ASSERT_TRUE(Flush().success);
+  EXPECT_EQ(CountObjects("log/"), objects);
+  EXPECT_EQ(Status().flushes, flushes);
+}
+
+TEST_F(BackupTest, TimedFlushesKeepTheRpoShortAndItIsZeroOnceAllIsThere) {
+  TaskConfig config = Config();
+  config.flush_interval = milliseconds(20);
+  Start(config);
+  Set("a", "1");
+  WaitUntil([&] { return Status().rpo_micros == 0 && Status().checkpoint == engine_->last_end(); }, "a timed flush");
+  place().SetOutage(absl::UnavailableError("reset"));
+  Set("b", "2");
+  WaitUntil([&] { return Status().rpo_micros > 50'000; }, "an RPO that grows");
+  EXPECT_GT(Status().lag_bytes, 0u);
+  place().SetOutage(absl::OkStatus());
+  WaitUntil([&] { return Status().rpo_micros == 0; }, "the RPO back at zero");
+}
+
+TEST_F(BackupTest, ASizeThatIsReachedDoesNotWaitForTheInterval) {
+  TaskConfig config = Config();
+  config.flush_bytes = 64 << 10;
+  Start(config);
+  ASSERT_TRUE(Flush().success);
+  SetMany(100, 4 << 10);
+  WaitUntil([&] { return Status().lag_bytes < config.flush_bytes; }, "a flush by size");
+  for (const auto& [timeline, entries] : Load(place().bucket).log) {
+    for (const archive::LogEntry& entry : entries) {
+      EXPECT_LE(entry.name.end - entry.name.first, config.flush_bytes);
+    }
+  }
+}
+
+TEST_F(BackupTest, ARestartFindsItsPlaceByListing) {
+  Start();
+  SetMany(50, 100);
+  ASSERT_TRUE(Flush().success);
+  const size_t objects = CountObjects("log/");
+  const Lsn checkpoint = Status().checkpoint;
+  Restart();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  EXPECT_EQ(Status().checkpoint, checkpoint);
+  EXPECT_EQ(CountObjects("log/"), objects);
+  Set("more", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+}
+
+TEST_F(BackupTest, ACallThatComesBeforeTheArchiveWasReadWaitsForIt) {
+  Start();
+  Set("a", "1");
+  gate_.Close();
+  manager_.reset();
+  place().SetHook([this](MemoryStore::Operation operation, std::string_view) {
+    if (operation == MemoryStore::Operation::kProbe) gate_.Pass();
+    return absl::OkStatus();
+  });
+  OpenManager();
+  gate_.AwaitWaiter();
+  std::atomic<int> answers{0};
+  std::atomic<bool> success{false};
+  ASSERT_TRUE(manager_
+                  ->Flush({},
+                          [&](const std::vector<FlushOutcome>& outcomes) {
+                            success = outcomes.front().success;
+                            ++answers;
+                          })
+                  .ok());
+  FlushRequest impatient;
+  impatient.timeout = milliseconds(10);
+  const FlushOutcome late = Flush(impatient);
+  EXPECT_EQ(late.error.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(answers, 0);
+  gate_.Open();
+  WaitUntil([&] { return answers == 1; }, "the early caller's answer");
+  EXPECT_TRUE(success);
+}
+
+// The objects are there, but the process died before it had counted them.
+TEST_F(BackupTest, WhatWasUploadedBeforeAKillIsNotUploadedAgain) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  const Lsn checkpoint = Status().checkpoint;
+  SetMany(20, 100);
+  place().SetHook([this](MemoryStore::Operation operation, std::string_view key) {
+    const bool fence_check = operation == MemoryStore::Operation::kList && key.starts_with("timelines/");
+    return fence_check ? absl::UnavailableError("killed here") : absl::OkStatus();
+  });
+  FlushRequest request;
+  request.timeout = milliseconds(50);
+  EXPECT_FALSE(Flush(request).success);
+  EXPECT_EQ(Status().checkpoint, checkpoint) << "counted without knowing that nobody has taken over";
+  place().SetHook(nullptr);
+  const size_t objects = CountObjects("log/");
+  manager_.reset();
+  OpenManager();
+  ASSERT_TRUE(Flush().success);
+  EXPECT_EQ(CountObjects("log/"), objects);
+}
+
+TEST_F(BackupTest, AnOutageIsRiddenOutAndCaughtUpByItself) {
+  TaskConfig config = Config();
+  config.flush_interval = milliseconds(20);
+  config.flush_bytes = 64 << 10;
+  Start(config);
+  ASSERT_TRUE(Flush().success);
+  place().SetOutage(absl::UnavailableError("connection refused"));
+  SetMany(100, 4 << 10);
+  const Lsn end = engine_->last_end();
+  FlushRequest request;
+  request.timeout = milliseconds(100);
+  const FlushOutcome outcome = Flush(request);
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("connection refused"));
+  EXPECT_LT(outcome.flushed, end);
+  EXPECT_GT(outcome.rpo_micros, 0u);
+  EXPECT_EQ(Status().state, TaskState::kErroring);
+  EXPECT_THAT(Status().cause, HasSubstr("connection refused"));
+  place().SetOutage(absl::OkStatus());
+  WaitUntil([&] { return Status().checkpoint >= end; }, "catching up");
+  EXPECT_EQ(Status().state, TaskState::kNormal);
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+}
+
+TEST_F(BackupTest, AWaiterOutlastsAPassingFailure) {
+  Start();
+  Set("a", "1");
+  FailPuts(3, "log/", absl::ResourceExhaustedError("slow down"));
+  EXPECT_TRUE(Flush().success);
+  EXPECT_EQ(Status().state, TaskState::kNormal);
+}
+
+TEST_F(BackupTest, ALastingFailureIsToldAtOnceWithItsCauseAndHeals) {
+  TaskConfig config = Config();
+  config.flush_interval = milliseconds(20);
+  Start(config);
+  ASSERT_TRUE(Flush().success);
+  place().SetOutage(absl::PermissionDeniedError("credentials expired"));
+  Set("a", "1");
+  const FlushOutcome outcome = Flush();
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("credentials expired"));
+  EXPECT_LT(outcome.waited_micros, 20'000'000u);
+  place().SetOutage(absl::OkStatus());
+  WaitUntil([&] { return Status().state == TaskState::kNormal && Status().lag_bytes == 0; }, "healing");
+}
+
+TEST_F(BackupTest, AnAnswerThatGotLostIsNoConflict) {
+  Start();
+  MemoryStore::Faults faults;
+  faults.seed = 7;
+  faults.lost_answer = 300;
+  place().SetFaults(faults);
+  for (int i = 0; i < 20; ++i) {
+    Set("k", std::to_string(i));
+    const FlushOutcome outcome = Flush();
+    ASSERT_TRUE(outcome.success) << outcome.error;
+  }
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+}
+
+TEST_F(BackupTest, AnotherWritersObjectIsNotTakenForOurs) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  Set("a", "1");
+  place().SetHook([this](MemoryStore::Operation operation, std::string_view key) {
+    const auto name = format::ParseLogObjectKey(key);
+    if (operation != MemoryStore::Operation::kPut || !name) return absl::OkStatus();
+    archive::Origin stranger{.timeline = name->timeline};
+    stranger.cluster_id.fill(0xee);
+    archive::LogObjectWriter writer({}, stranger, name->first, 0);
+    place().bucket->Set(key, writer.Finish(name->closed_timestamp)->bytes);
+    return absl::OkStatus();
+  });
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Status().state, TaskState::kFenced);
+  EXPECT_THAT(Status().cause, HasSubstr("somebody else"));
+}
+
+TEST_F(BackupTest, ANewerTimelineEndsEveryYes) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  place().bucket->Set(format::TimelineKey(Timeline{2}),
+                      archive::EncodeTimeline({.timeline = Timeline{2}, .parent = Timeline{1}, .reason = "promotion"}));
+  Set("b", "2");
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("timeline 2"));
+  EXPECT_EQ(Status().state, TaskState::kFenced);
+  Restart();
+  WaitUntil([&] { return Status().state == TaskState::kFenced; }, "fenced after a restart too");
+  EXPECT_FALSE(Flush().success);
+}
+
+TEST_F(BackupTest, AnotherClustersArchiveIsRefusedAndBothAreNamed) {
+  archive::Identity other;
+  other.cluster_id.fill(0xab);
+  place().bucket->Set(format::kArchiveIdentityName, archive::EncodeIdentity(other));
+  const absl::Status status = manager_->Start(Config());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(status)), HasSubstr(IdToHex(other.cluster_id)));
+  EXPECT_THAT(std::string(Message(status)), HasSubstr(IdToHex(manager_->identity().cluster_id)));
+  EXPECT_TRUE(manager_->Status().empty());
+  EXPECT_EQ(place().bucket->size(), 1u);
+}
+
+// A copy of the data directory that went on by itself, or a log that lost its end.
+TEST_F(BackupTest, AnArchiveThatHasMoreThanTheLogIsNotOverwritten) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  manager_.reset();
+  const Lsn end = engine_->last_end();
+  archive::Origin ours{.timeline = Timeline{1}};
+  archive::LogObjectWriter writer({}, ours, end, 0);
+  format::LogObjectName name = writer.Finish(Timestamp{1ull << 60})->name;
+  name.end = end + 1000;
+  place().bucket->Set(format::LogObjectKey(name), "what another has written");
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kFenced || Status().state == TaskState::kErroring; },
+            "a refusal");
+  Set("b", "2");
+  EXPECT_FALSE(Flush().success);
+}
+
+TEST_F(BackupTest, AGapIsNamedAndANewBaseComesByItself) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn before = Status().checkpoint;
+  ASSERT_TRUE(manager_->Pause("t", "maintenance", std::chrono::seconds(1)).ok());
+  WaitUntil([&] { return Status().cause.find("not held") != std::string::npos; }, "the lease let go");
+  ForgetLog();
+  ASSERT_GT(engine_->log().oldest(), before);
+  ASSERT_TRUE(manager_->Resume("t").ok());
+  WaitUntil([&] { return Status().gaps == 1 && Status().state == TaskState::kNormal; }, "a new base");
+  EXPECT_EQ(CountObjects("base/"), 1u);
+  Set("b", "2");
+  ASSERT_TRUE(Flush().success);
+  const Lsn base = Load(place().bucket).bases.front().name.lsn;
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, base, end) == LogBytes(base, end));
+}
+
+TEST_F(BackupTest, ACappedHoldIsLetGoKnowinglyAndHeals) {
+  TaskConfig config = Config();
+  config.flush_interval = milliseconds(20);
+  config.hold_bytes = 1 << 20;
+  Start(config);
+  ASSERT_TRUE(Flush().success);
+  const Lsn before = Status().checkpoint;
+  place().SetOutage(absl::UnavailableError("connection refused"));
+  SetMany(40, 64 << 10);
+  WaitUntil(
+      [&] {
+        ForgetLog();
+        return engine_->log().oldest() > before;
+      },
+      "the log let go");
+  WaitUntil([&] { return Status().state == TaskState::kGap; }, "the state says so");
+  EXPECT_THAT(Status().cause, HasSubstr("cap"));
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  place().SetOutage(absl::OkStatus());
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "a new base");
+  EXPECT_EQ(Status().gaps, 1u);
+  EXPECT_TRUE(Flush().success);
+}
+
+TEST_F(BackupTest, WithoutItsFirstBaseAFlushSaysNoAndHowFarTheBaseIs) {
+  ForgetLog();
+  gate_.Close();
+  place().SetHook([this](MemoryStore::Operation, std::string_view key) {
+    if (key.starts_with("files/")) gate_.Pass();
+    return absl::OkStatus();
+  });
+  Start();
+  gate_.AwaitWaiter();
+  Set("a", "1");
+  const FlushOutcome no = Flush();
+  EXPECT_FALSE(no.success);
+  EXPECT_EQ(no.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(no.error)), HasSubstr("% uploaded"));
+  EXPECT_EQ(no.flushed, engine_->last_end());
+  EXPECT_EQ(Status().state, TaskState::kStarting);
+  EXPECT_GE(Status().base_progress, 0);
+  FlushRequest durable;
+  durable.durable_only = true;
+  EXPECT_TRUE(Flush(durable).success);
+  gate_.Open();
+  WaitUntil([&] { return Status().restorable; }, "the base");
+  EXPECT_TRUE(Flush().success);
+  EXPECT_EQ(CountObjects("base/"), 1u);
+  EXPECT_EQ(Status().gaps, 0u);
+}
+
+TEST_F(BackupTest, ABaseThatCouldNotBeSentIsSentLater) {
+  ForgetLog();
+  FailPuts(5, "files/", absl::UnavailableError("reset"));
+  Start();
+  WaitUntil([&] { return Status().restorable; }, "the base");
+  EXPECT_TRUE(Flush().success);
+  EXPECT_EQ(Status().state, TaskState::kNormal);
+}
+
+TEST_F(BackupTest, APausedTaskSaysNoAndHoldsItsLog) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn before = Status().checkpoint;
+  ASSERT_TRUE(manager_->Pause("t", "moving house", std::chrono::seconds(0)).ok());
+  const FlushOutcome outcome = Flush();
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("moving house"));
+  Restart();
+  EXPECT_EQ(Status().state, TaskState::kPaused) << "a pause survives a restart";
+  SetMany(40, 64 << 10);
+  auto lsn = engine_->SnapshotAs("persist");
+  ASSERT_TRUE(lsn.ok() && engine_->log().RaiseLease("engine", *lsn).ok() && engine_->log().Purge().ok());
+  EXPECT_LE(engine_->log().oldest(), before);
+  ASSERT_TRUE(manager_->Resume("t").ok());
+  EXPECT_TRUE(Flush().success);
+  EXPECT_EQ(Status().gaps, 0u);
+}
+
+TEST_F(BackupTest, AStoppedTaskAnswersReleasesItsLeaseAndKeepsItsObjects) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  HoldLogPuts();
+  Set("a", "1");
+  std::atomic<bool> answered{false};
+  FlushOutcome outcome;
+  ASSERT_TRUE(manager_
+                  ->Flush({},
+                          [&](const std::vector<FlushOutcome>& outcomes) {
+                            outcome = outcomes.front();
+                            answered = true;
+                          })
+                  .ok());
+  gate_.AwaitWaiter();
+  std::jthread stopping([&] { EXPECT_TRUE(manager_->Stop("t").ok()); });
+  WaitUntil([&] { return answered.load(); }, "an answer while the store hangs");
+  EXPECT_FALSE(outcome.success);
+  gate_.Open();
+  stopping.join();
+  EXPECT_TRUE(manager_->Status().empty());
+  EXPECT_GT(CountObjects("log/"), 0u);
+  for (const log::Lease& lease : engine_->log().Leases()) EXPECT_NE(lease.name, "archive:t");
+  EXPECT_EQ(manager_->Flush({}, [](const std::vector<FlushOutcome>&) {}).status().code(), absl::StatusCode::kNotFound);
+  Restart();
+  EXPECT_TRUE(manager_->Status().empty());
+}
+
+TEST_F(BackupTest, AStoppedTaskStartedAgainGoesOnWhereItWas) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  ASSERT_TRUE(manager_->Stop("t").ok());
+  Start();
+  Set("b", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+  EXPECT_EQ(CountObjects("base/"), 0u);
+}
+
+TEST_F(BackupTest, ALeaseThatOutlivedItsTaskIsReleased) {
+  Set("a", "1");
+  const log::Lease lease{.name = "archive:gone", .position = engine_->last_end()};
+  ASSERT_TRUE(engine_->log().TakeLease(lease).ok());
+  Start();
+  ASSERT_TRUE(Flush().success);
+  Restart();
+  std::vector<std::string> names;
+  for (const log::Lease& each : engine_->log().Leases()) names.push_back(each.name);
+  EXPECT_THAT(names, testing::Not(testing::Contains("archive:gone")));
+  EXPECT_THAT(names, testing::Contains("archive:t"));
+}
+
+// A store restored from another cluster's archive has that cluster's rows.
+TEST_F(BackupTest, AnotherClustersTaskIsLeftOff) {
+  TaskRow row{.config = Config()};
+  row.cluster_id.fill(0x77);
+  ASSERT_TRUE(WriteTaskRow(*engine_, row).ok());
+  Restart();
+  EXPECT_TRUE(manager_->Status().empty());
+  EXPECT_EQ(place().bucket->size(), 0u);
+  EXPECT_THAT(Trouble(), HasSubstr("left off"));
+}
+
+TEST_F(BackupTest, ATaskIsKeptWithAllThatWasAskedFor) {
+  TaskConfig config = Config();
+  config.compression_level = 7;
+  config.flush_bytes = 1 << 20;
+  config.base_interval = std::chrono::seconds(3);
+  config.hold_bytes = 1ull << 40;
+  config.hold_time = std::chrono::hours(3);
+  config.rate_limit = 12345;
+  Start(config);
+  Restart();
+  const TaskConfig kept = Status().config;
+  EXPECT_EQ(kept.compression_level, config.compression_level);
+  EXPECT_EQ(kept.flush_interval, config.flush_interval);
+  EXPECT_EQ(kept.flush_bytes, config.flush_bytes);
+  EXPECT_EQ(kept.base_interval, config.base_interval);
+  EXPECT_EQ(kept.hold_bytes, config.hold_bytes);
+  EXPECT_EQ(kept.hold_time, config.hold_time);
+  EXPECT_EQ(kept.rate_limit, config.rate_limit);
+}
+
+TEST_F(BackupTest, WhatMakesNoSenseIsRefusedByName) {
+  for (const char* name : {"", "a b", "a/b", "a-b"}) {
+    EXPECT_EQ(manager_->Start(Config(name)).code(), absl::StatusCode::kInvalidArgument) << name;
+  }
+  TaskConfig config = Config();
+  config.flush_bytes = 1;
+  EXPECT_EQ(manager_->Start(config).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(manager_->Stop("nobody").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(manager_->Pause("nobody", "", std::chrono::seconds(0)).code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(BackupTest, TwoTasksAnswerEachForItself) {
+  Start(Config("a", "memory:a"));
+  Start(Config("b", "memory:b"));
+  EXPECT_FALSE(manager_->Start(Config("c", "memory:a")).ok()) << "two tasks in one place";
+  EXPECT_EQ(manager_->Start(Config("a", "memory:c")).code(), absl::StatusCode::kAlreadyExists);
+  ASSERT_TRUE(Flush().success);
+  At("memory:b").SetOutage(absl::PermissionDeniedError("wrong key"));
+  Set("x", "1");
+  auto outcomes = manager_->FlushAndWait({});
+  ASSERT_TRUE(outcomes.ok());
+  ASSERT_EQ(outcomes->size(), 2u);
+  EXPECT_TRUE((*outcomes)[0].success);
+  EXPECT_FALSE((*outcomes)[1].success);
+  EXPECT_EQ((*outcomes)[1].task, "b");
+  FlushRequest one;
+  one.tasks = {"a"};
+  EXPECT_TRUE(Flush(one).success);
+  one.tasks = {"nobody"};
+  EXPECT_EQ(manager_->FlushAndWait(one).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(BackupTest, AThousandCallersShareTwoFlushes) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  const uint64_t before = Status().flushes;
+  HoldLogPuts();
+  std::atomic<int> yes{0};
+  for (int i = 0; i < 1000; ++i) {
+    if (i % 10 == 0) Set("k" + std::to_string(i), "v");
+    ASSERT_TRUE(manager_
+                    ->Flush({},
+                            [&](const std::vector<FlushOutcome>& outcomes) {
+                              if (outcomes.front().success) ++yes;
+                            })
+                    .ok());
+  }
+  gate_.AwaitWaiter();
+  gate_.Open();
+  WaitUntil([&] { return yes == 1000; }, "all answers");
+  EXPECT_LE(Status().flushes, before + 2);
+}
+
+TEST_F(BackupTest, ADeadlineEndsTheWaitThoughTheStoreHangs) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  HoldLogPuts();
+  Set("a", "1");
+  FlushRequest request;
+  request.timeout = milliseconds(20);
+  const FlushOutcome outcome = Flush(request);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kDeadlineExceeded);
+  const Lsn end = engine_->last_end();
+  gate_.Open();
+  WaitUntil([&] { return Status().checkpoint >= end; }, "the flush going on");
+}
+
+TEST_F(BackupTest, ACancelledCallHearsNothing) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  HoldLogPuts();
+  Set("a", "1");
+  std::atomic<bool> heard{false};
+  const auto id = manager_->Flush({}, [&](const std::vector<FlushOutcome>&) { heard = true; });
+  ASSERT_TRUE(id.ok());
+  gate_.AwaitWaiter();
+  manager_->CancelFlush(*id);
+  gate_.Open();
+  EXPECT_TRUE(Flush().success);
+  EXPECT_FALSE(heard);
+}
+
+TEST_F(BackupTest, TheWatchdogSeesACheckpointThatStandsStill) {
+  options_.timings.stall_min = milliseconds(50);
+  manager_.reset();
+  OpenManager();
+  TaskConfig config = Config();
+  config.flush_interval = milliseconds(10);
+  Start(config);
+  ASSERT_TRUE(Flush().success);
+  WaitUntil([&] { return !Status().stalled; }, "no stall");
+  HoldLogPuts();
+  Set("a", "1");
+  WaitUntil([&] { return Status().stalled; }, "the watchdog");
+  gate_.Open();
+  WaitUntil([&] { return !Status().stalled; }, "the end of the stall");
+}
+
+TEST_F(BackupTest, AnIdleLogsClosedTimestampIsArchivedAndTheOldOnesGo) {
+  options_.timings.closed_every = milliseconds(10);
+  manager_.reset();
+  OpenManager();
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Timestamp first = Status().checkpoint_time;
+  const Timestamp now = engine_->clock().Now();
+  WaitUntil([&] { return Status().checkpoint_time > now; }, "a closed timestamp");
+  const auto closed = [&] {
+    const archive::Catalog catalog = Load(place().bucket);
+    return catalog.Follow(Timeline{1}, kOrigin, Lsn{UINT64_MAX}).closed;
+  };
+  EXPECT_GT(closed(), first);
+  const uint64_t objects = Status().objects;
+  WaitUntil([&] { return Status().objects > objects + 5; }, "more of them");
+  EXPECT_LE(CountObjects("log/"), 4u);
+  Set("b", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+}
+
+TEST_F(BackupTest, AStoreThatCannotBeReachedDoesNotKeepTheServerFromStarting) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  place().SetOutage(absl::UnavailableError("no route to host"));
+  Restart();
+  WaitUntil([&] { return Status().state == TaskState::kErroring; }, "the state says so");
+  EXPECT_THAT(Status().cause, HasSubstr("no route to host"));
+  Set("b", "1");
+  EXPECT_GT(Status().lag_bytes, 0u);
+  place().SetOutage(absl::OkStatus());
+  EXPECT_TRUE(Flush().success);
+}
+
+TEST_F(BackupTest, ACleanStopFlushesAndSaysWhatIsLeft) {
+  Start();
+  Set("a", "1");
+  const Lsn end = engine_->last_end();
+  std::vector<std::string> lines = manager_->Shutdown(std::chrono::seconds(30));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], HasSubstr("nothing would be lost"));
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+
+  manager_.reset();
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  place().SetOutage(absl::UnavailableError("connection refused"));
+  Set("b", "1");
+  lines = manager_->Shutdown(milliseconds(50));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], HasSubstr("RPO"));
+}
+
+TEST_F(BackupTest, EventsTellOfEveryStepForward) {
+  Start();
+  std::atomic<uint64_t> flushed{0};
+  const uint64_t id = manager_->Subscribe([&](const FlushEvent& event) {
+    EXPECT_GE(event.flushed.value, flushed.load());
+    flushed = event.flushed.value;
+  });
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn end = engine_->last_end();
+  WaitUntil([&] { return flushed >= end.value; }, "an event");
+  manager_->Unsubscribe(id);
+  Set("b", "1");
+  ASSERT_TRUE(Flush().success);
+  WaitUntil([&] { return Status().checkpoint == engine_->last_end(); }, "the flush");
+  EXPECT_EQ(flushed, end.value);
+}
+
+TEST_F(BackupTest, SmallObjectsAreMergedAndTheArchiveStaysWhole) {
+  options_.timings.merge_every = milliseconds(5);
+  options_.timings.merge.at_least = 4;
+  options_.timings.merge.grace_micros = 0;
+  manager_.reset();
+  OpenManager();
+  Start();
+  for (int i = 0; i < 40; ++i) {
+    Set("k" + std::to_string(i), "v");
+    ASSERT_TRUE(Flush().success);
+  }
+  WaitUntil([&] { return Status().merged_objects > 0 && Status().deleted_objects > 0; }, "merging");
+  EXPECT_LT(CountObjects("log/"), 40u);
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket->Copy(), kOrigin, end) == LogBytes(kOrigin, end));
+}
+
+// Promise 5, under writers, callers and a store that fails, throttles and loses answers.
+TEST_F(BackupTest, EveryYesIsTrueOfACopyOfTheArchive) {
+  TaskConfig config = Config();
+  config.flush_interval = milliseconds(15);
+  config.flush_bytes = 64 << 10;
+  Start(config);
+  MemoryStore::Faults faults;
+  faults.seed = 11;
+  faults.unavailable = 50;
+  faults.throttled = 20;
+  faults.lost_answer = 50;
+  place().SetFaults(faults);
+  std::atomic<bool> stop{false};
+  std::jthread writer([&] {
+    for (int i = 0; !stop; ++i) {
+      ASSERT_TRUE(TrySet("w" + std::to_string(i % 1000), std::string(static_cast<size_t>(i) % 700, 'x')).ok());
+      while (!stop && Status().lag_bytes > 1 << 20) std::this_thread::yield();
+    }
+  });
+  struct Yes {
+    Lsn target;
+    std::shared_ptr<objstore::MemoryBucket> copy;
+  };
+  std::vector<Yes> all;
+  for (int i = 0; i < 25; ++i) {
+    Set("marker", std::to_string(i));
+    const Lsn acknowledged = engine_->last_end();
+    const FlushOutcome outcome = Flush();
+    EXPECT_TRUE(outcome.success) << outcome.error;
+    EXPECT_GE(outcome.target, acknowledged);
+    if (outcome.success) all.push_back({outcome.target, place().bucket->Copy()});
+  }
+  stop = true;
+  writer.join();
+  const std::string log = LogBytes(kOrigin, engine_->last_end());
+  for (const Yes& yes : all) {
+    EXPECT_TRUE(ArchivedBytes(yes.copy, kOrigin, yes.target) == log.substr(0, yes.target - kOrigin));
+  }
+}
+
+}  // namespace
+}  // namespace tidemark::backup
