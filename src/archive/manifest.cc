@@ -4,8 +4,7 @@
 #include <set>
 
 #include "archive/base.h"
-#include "base/hash.h"
-#include "format/hex.h"
+#include "archive/sealed_json.h"
 
 namespace tidemark::archive {
 namespace {
@@ -15,50 +14,11 @@ using Json = nlohmann::json;
 constexpr uint64_t kManifestVersion = 1;
 constexpr size_t kNameBytesMax = 200;
 constexpr uint64_t kFileBytesMax = (1ull << 48) - 1;  // what the name of a file object can say
-constexpr std::string_view kHead = "{\"crc32c\":\"";
-constexpr std::string_view kMiddle = "\",\"manifest\":";
-constexpr std::string_view kTail = "}\n";
-constexpr size_t kBodyOffset = kHead.size() + 8 + kMiddle.size();
+constexpr std::string_view kKind = "manifest";
 
 absl::Status Damaged(std::string_view what) {
   return Errorf(absl::StatusCode::kDataLoss, "the manifest of a base {}", what);
 }
-
-// Takes fields out of an object; remembers that one was missing or of another kind.
-class Fields {
- public:
-  explicit Fields(const Json& object) : object_(object), good_(object.is_object()) {}
-
-  uint64_t Number(const char* name, uint64_t max = UINT64_MAX) {
-    const Json* value = Find(name);
-    if (value == nullptr || !value->is_number_unsigned() || value->get<uint64_t>() > max) return Bad<uint64_t>();
-    return value->get<uint64_t>();
-  }
-  std::string Text(const char* name) {
-    const Json* value = Find(name);
-    return value != nullptr && value->is_string() ? value->get<std::string>() : Bad<std::string>();
-  }
-  Id128 Id(const char* name) {
-    const std::optional<Id128> id = IdFromHex(Text(name));
-    return id ? *id : Bad<Id128>();
-  }
-  const Json* Find(const char* name) {
-    const auto it = good_ ? object_.find(name) : object_.end();
-    if (it != object_.end()) return &*it;
-    good_ = false;
-    return nullptr;
-  }
-  bool good() const { return good_; }
-
- private:
-  template <typename T>
-  T Bad() {
-    good_ = false;
-    return T{};
-  }
-  const Json& object_;
-  bool good_;
-};
 
 Json FileToJson(const ManifestFile& file) {
   return {{"name", file.name},
@@ -68,19 +28,20 @@ Json FileToJson(const ManifestFile& file) {
           {"modified_nanos", file.modified_nanos}};
 }
 
-absl::StatusOr<std::vector<ManifestFile>> FilesFromJson(const Json* list) {
-  if (list == nullptr || !list->is_array()) return Damaged("has no list of files");
+absl::StatusOr<std::vector<ManifestFile>> FilesFromJson(const Json& list) {
+  if (!list.is_array()) return Damaged("has no list of files");
   std::vector<ManifestFile> files;
   std::set<std::string> names;
-  for (const Json& item : *list) {
-    Fields fields(item);
+  for (const Json& item : list) {
+    if (!item.is_object()) return Damaged("lists what is no file");
+    JsonFields fields(item);
     ManifestFile file;
     file.name = fields.Text("name");
     file.content.hash = fields.Id("hash");
     file.content.size = fields.Number("size", kFileBytesMax);
     file.inode = fields.Number("inode");
     file.modified_nanos = fields.Number("modified_nanos");
-    if (!fields.good()) return Damaged("lacks what it must say of a file");
+    if (!fields.whole()) return Damaged("lacks what it must say of a file");
     if (!IsBaseFileName(file.name)) return Damaged("names a file that cannot be one of a base");
     if (!names.insert(file.name).second) return Damaged(fmt::format("names {} twice", file.name));
     files.push_back(std::move(file));
@@ -89,11 +50,8 @@ absl::StatusOr<std::vector<ManifestFile>> FilesFromJson(const Json* list) {
 }
 
 absl::StatusOr<Manifest> FromJson(const Json& json) {
-  Fields fields(json);
-  if (const uint64_t version = fields.Number("format"); fields.good() && version != kManifestVersion) {
-    return Errorf(absl::StatusCode::kUnimplemented, "the manifest of a base has format {}, this build reads {}",
-                  version, kManifestVersion);
-  }
+  JsonFields fields(json);
+  const uint64_t format = fields.Number("format");
   Manifest manifest;
   manifest.name.timeline.value = static_cast<uint32_t>(fields.Number("timeline", UINT32_MAX));
   manifest.name.lsn.value = fields.Number("lsn");
@@ -105,8 +63,9 @@ absl::StatusOr<Manifest> FromJson(const Json& json) {
   if (manifest.last_crc_known) manifest.last_crc = static_cast<uint32_t>(fields.Number("last_crc", UINT32_MAX));
   manifest.created_micros = fields.Number("created_micros");
   manifest.database_id = fields.Text("database_id");
-  if (!fields.good()) return Damaged("lacks a field");
-  TM_ASSIGN_OR_RETURN(manifest.files, FilesFromJson(fields.Find("files")));
+  const Json* const files = fields.Find("files");
+  TM_RETURN_IF_ERROR(fields.Check(kKind, format, kManifestVersion));
+  TM_ASSIGN_OR_RETURN(manifest.files, FilesFromJson(*files));
   return manifest;
 }
 
@@ -140,20 +99,12 @@ std::string EncodeManifest(const Manifest& manifest) {
                      {"created_micros", manifest.created_micros},
                      {"database_id", manifest.database_id},
                      {"files", std::move(files)}};
-  const std::string body = json.dump(-1, ' ', true, Json::error_handler_t::replace);
-  return fmt::format("{}{:08x}{}{}{}", kHead, Crc32c(body), kMiddle, body, kTail);
+  return SealJson(kKind, json);
 }
 
 absl::StatusOr<Manifest> DecodeManifest(std::string_view json) {
-  if (json.size() < kBodyOffset + kTail.size() || !json.starts_with(kHead) ||
-      json.substr(kHead.size() + 8, kMiddle.size()) != kMiddle || !json.ends_with(kTail)) {
-    return Damaged("is not one");
-  }
-  const std::string_view body = json.substr(kBodyOffset, json.size() - kBodyOffset - kTail.size());
-  if (json.substr(kHead.size(), 8) != fmt::format("{:08x}", Crc32c(body))) return Damaged("fails its checksum");
-  const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) return Damaged("is no JSON");
-  return FromJson(parsed);
+  TM_ASSIGN_OR_RETURN(const Json body, OpenJson(kKind, json));
+  return FromJson(body);
 }
 
 absl::StatusOr<Manifest> ReadManifest(objstore::ObjectStore& store, const BaseEntry& base) {
