@@ -10,6 +10,13 @@
 namespace tidemark::archive {
 namespace {
 
+template <typename Entry>
+std::vector<std::string> KeysOf(const std::vector<Entry>& entries) {
+  std::vector<std::string> keys(entries.size());
+  std::ranges::transform(entries, keys.begin(), &Entry::key);
+  return keys;
+}
+
 class Deletion {
  public:
   Deletion(objstore::ObjectStore& store, const RetentionPlan& plan, int jobs, Clock& clock, ArchiveLease& flag)
@@ -17,12 +24,8 @@ class Deletion {
 
   absl::Status Run() {
     TM_RETURN_IF_ERROR(CheckTimelines());
-    std::vector<std::string> bases;
-    for (const BaseEntry& base : plan_.bases) bases.push_back(base.key);
-    TM_RETURN_IF_ERROR(Delete(bases));
-    std::vector<std::string> log;
-    for (const LogEntry& object : plan_.log) log.push_back(object.key);
-    TM_RETURN_IF_ERROR(Delete(log));
+    TM_RETURN_IF_ERROR(Delete(KeysOf(plan_.bases)));
+    TM_RETURN_IF_ERROR(Delete(KeysOf(plan_.log)));
     if (plan_.files.empty()) return absl::OkStatus();
     // In this order: an upload that is no longer seen to be under way has its manifest there.
     TM_RETURN_IF_ERROR(CheckLeases());
