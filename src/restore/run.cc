@@ -165,13 +165,42 @@ class Restorer {
     reader.keys = options_.keys;
     reader.cluster_id = state_.source_cluster;
     reader.on_bytes = [this](uint64_t stored, uint64_t) { progress_->log_bytes += stored; };
-    TM_ASSIGN_OR_RETURN(const ReplayOutcome outcome, ReplayLog(store, archive_, plan_, target_, reader, progress_));
+    TM_ASSIGN_OR_RETURN(ReplayOutcome outcome, ReplayLog(store, archive_, plan_, target_, reader, progress_));
     records_ = outcome.records;
+    if (state_.continue_cluster && target_.kind == Target::Kind::kLatest) {
+      TM_RETURN_IF_ERROR(CatchUp(store, reader, &outcome));
+    }
     if (store.persisted() != outcome.last.end && outcome.last.end > format::kFirstLsn) {
       return Errorf(absl::StatusCode::kInternal, "the store is at LSN {} after applying the log up to LSN {}",
                     store.persisted().value, outcome.last.end.value);
     }
     return DecideEnd(outcome.last);
+  }
+
+  // Who goes on as the same cluster adopts all that the archive has, also what came while he was restoring.
+  absl::Status CatchUp(kv::Store& store, const archive::LogReaderOptions& reader, ReplayOutcome* outcome) {
+    while (true) {
+      TM_ASSIGN_OR_RETURN(const archive::Catalog now, archive::Catalog::Load(archive_, /*with_files=*/false));
+      Target pinned = target_;
+      pinned.timeline = state_.timeline;
+      TM_ASSIGN_OR_RETURN(const Plan plan, MakePlan(archive_, now, pinned, state_.base));
+      if (plan.stretches.empty() || plan.stretches.back().to <= outcome->last.end) return absl::OkStatus();
+      TM_ASSIGN_OR_RETURN(*outcome, ReplayLog(store, archive_, plan, target_, reader, progress_));
+      records_ += outcome->records;
+    }
+  }
+
+  // Between the last look and the fence somebody may have written yet.
+  void TellOfLateLog() {
+    const absl::StatusOr<archive::Catalog> now = archive::Catalog::Load(archive_, /*with_files=*/false);
+    if (!now.ok() || target_.kind != Target::Kind::kLatest) return;
+    const archive::Stretch late = now->Follow(state_.end.on, state_.end.lsn, Lsn{UINT64_MAX});
+    if (late.to <= state_.end.lsn) return;
+    options_.report(
+        fmt::format("while this cluster was fenced off, timeline {} was written on to lsn:{:x}; what it has from "
+                    "lsn:{:x} on is not "
+                    "part of the restored data, but stays in the archive: --timeline {} restores it",
+                    state_.end.on.value, late.to.value, state_.end.lsn.value, state_.end.on.value));
   }
 
   absl::Status DecideEnd(const LastRecord& last) {
@@ -182,14 +211,17 @@ class Restorer {
     end.on = last.timeline;
     end.short_micros = plan_.short_micros;
     end.short_bytes = plan_.short_bytes;
-    end.reached = MomentReached(target_, plan_, last.timestamp);
+    end.reached = std::max(MomentReached(target_, plan_, last.timestamp), last.timestamp);
     TM_RETURN_IF_ERROR(DecideTimeline(archive_, &state_));
     state_.step = State::Step::kFinish;
     return WriteState(fs_, options_.folder, state_);
   }
 
   absl::StatusOr<Result> Finish(kv::Store& store) {
-    if (state_.continue_cluster) TM_RETURN_IF_ERROR(Fence(fs_, archive_, options_.folder, &state_));
+    if (state_.continue_cluster) {
+      TM_RETURN_IF_ERROR(Fence(fs_, archive_, options_.folder, &state_));
+      TellOfLateLog();
+    }
     Result result;
     TM_ASSIGN_OR_RETURN(result.shifted_keys, WriteNewLog(fs_, clock_, store, options_.folder, state_));
     // The names of store and log are durable before that of restore.json goes.

@@ -411,6 +411,58 @@ TEST_F(RestoreTest, AContinuedClusterFencesAndBothHistoriesStayRestorable) {
   continued.Close();
 }
 
+TEST_F(RestoreTest, WhoContinuesAClusterAdoptsWhatCameWhileHeRestored) {
+  WriteSome(9);
+  archiver_.PutLog(3);
+  MemoryStore store(archiver_.bucket());
+  int reads = 0;
+  // The plan lists once; what the old primary ships after that is there at the second look.
+  store.SetHook([&](MemoryStore::Operation operation, std::string_view) {
+    if (operation == MemoryStore::Operation::kGetStream || operation == MemoryStore::Operation::kGet) {
+      if (std::exchange(reads, 1) == 0) {
+        WriteSome(5);
+        archiver_.PutLog(2);
+      }
+    }
+    return absl::OkStatus();
+  });
+  const auto catalog = archive::Catalog::Load(store, true);
+  reads = 0;
+  const auto plan = MakePlan(store, *catalog, Target{});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  Options options = Into("adopted");
+  options.continue_cluster = true;
+  Progress progress;
+  const auto result =
+      restore::Run(FileSystem::Posix(), Clock::System(), store, *catalog, Target{}, *plan, options, &progress);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->reached_lsn, archiver_.next());
+  EXPECT_EQ(LookInto(options.folder), source_.history().back().after);
+}
+
+TEST_F(RestoreTest, WhatIsWrittenBetweenTheLastLookAndTheFenceIsTold) {
+  WriteSome(9);
+  archiver_.PutLog(3);
+  MemoryStore store(archiver_.bucket());
+  const Contents wanted = source_.history().back().after;
+  store.SetHook([&](MemoryStore::Operation operation, std::string_view key) {
+    if (operation == MemoryStore::Operation::kPut && key.starts_with("timelines/")) {
+      WriteSome(5);
+      archiver_.PutLog(2);
+    }
+    return absl::OkStatus();
+  });
+  Options options = Into("late");
+  options.continue_cluster = true;
+  std::vector<std::string> lines;
+  options.report = [&](const std::string& line) { lines.push_back(line); };
+  const auto result = RestoreTo(store, Target{}, options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_NE(lines[0].find(fmt::format("lsn:{:x}", archiver_.next().value)), std::string::npos) << lines[0];
+  EXPECT_EQ(LookInto(options.folder), wanted);
+}
+
 TEST_F(RestoreTest, WhoLosesTheRaceForATimelineTakesTheNextOne) {
   WriteSome(5);
   archiver_.PutLog();
