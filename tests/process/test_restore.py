@@ -284,3 +284,62 @@ def test_a_full_folder_is_refused():
         for flags in ([], ["--resume"]):
             assert "not empty" in restore(archive, "latest", root / "data", *flags, code=USAGE)
         assert (root / "data" / "precious").read_text() == "x"
+
+
+def archived_node(root, rng, writes=500):
+    """A node that was archived to root/archive and stopped; what its clients know."""
+    with Node(dir=root / "node") as node:
+        client = node.client()
+        start_task(client, root / "archive")
+        clients = Clients(client, rng)
+        clients.write(writes)
+        force_flush(client)
+        assert node.stop() == 0
+    return clients.now
+
+
+def test_a_restored_node_is_protected_again_by_an_archive_of_its_own():
+    rng = random.Random(seed())
+    with folder() as root:
+        known = archived_node(root, rng)
+        restore(root / "archive", "latest", root / "restored")
+        objects = sorted(root.glob("archive/**/*"))
+        with Node(dir=root / "restored") as node:
+            client = node.client()
+            assert contents(client) == known
+            start_task(client, root / "second")
+            clients = Clients(client, rng)
+            clients.now = dict(known)
+            clients.write(500)
+            force_flush(client)
+            node.kill9()
+        assert sorted(root.glob("archive/**/*")) == objects, "the new cluster wrote into the archive of the old one"
+        restore(root / "second", "latest", root / "again")
+        check(root / "again", clients.now)
+
+
+def test_a_continued_cluster_goes_on_in_its_archive_and_fences_the_old_primary():
+    rng = random.Random(seed())
+    with folder() as root:
+        with Node(dir=root / "node") as old:
+            old_client = old.client()
+            start_task(old_client, root / "archive")
+            clients = Clients(old_client, rng)
+            clients.write(500)
+            force_flush(old_client)
+            restore(root / "archive", "latest", root / "restored", "--continue-cluster")
+            # The old primary lives on, and is told so: it never says yes again.
+            old_client.set("lost", "to the fork")
+            [outcome] = old_client.execute_command("LOGBACKUP", "FLUSH", "TIMEOUT", 5000)
+            fields = {outcome[i].decode(): outcome[i + 1] for i in range(0, len(outcome), 2)}
+            assert fields["success"] == 0, fields
+            with Node(dir=root / "restored") as node:
+                client = node.client()
+                # Its task runs by itself.
+                successor = Clients(client, rng)
+                successor.now = dict(clients.now)
+                successor.write(500)
+                force_flush(client)
+                node.kill9()
+        restore(root / "archive", "latest", root / "again")
+        check(root / "again", successor.now)
