@@ -13,7 +13,7 @@ constexpr Lsn kNoLimit{UINT64_MAX};
 
 absl::Status ClaimIdentity(objstore::ObjectStore& store, const engine::Identity& identity, uint64_t now_micros) {
   const archive::Identity ours{.cluster_id = identity.cluster_id, .created_micros = now_micros};
-  const absl::Status put =
+  absl::Status put =
       store.Put(format::kArchiveIdentityName, archive::EncodeIdentity(ours), objstore::PutCondition::kMustNotExist);
   if (!absl::IsAlreadyExists(put)) return put;
   TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(format::kArchiveIdentityName));
@@ -36,7 +36,7 @@ absl::Status ClaimTimeline(objstore::ObjectStore& store, const engine::Identity&
       .created_micros = identity.created_micros == 0 ? now_micros : identity.created_micros,
       .reason = identity.reason};
   const std::string key = format::TimelineKey(identity.timeline);
-  const absl::Status put = store.Put(key, archive::EncodeTimeline(ours), objstore::PutCondition::kMustNotExist);
+  absl::Status put = store.Put(key, archive::EncodeTimeline(ours), objstore::PutCondition::kMustNotExist);
   if (!absl::IsAlreadyExists(put)) return put;
   TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(key));
   TM_ASSIGN_OR_RETURN(const archive::TimelineHistory present, archive::DecodeTimeline(bytes));

@@ -132,6 +132,7 @@ absl::StatusOr<std::shared_ptr<Task>> Manager::Find(const std::string& name) con
 std::vector<std::shared_ptr<Task>> Manager::All() const {
   const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Task>> all;
+  all.reserve(tasks_.size());
   for (const auto& [name, task] : tasks_) all.push_back(task);
   return all;
 }

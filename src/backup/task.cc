@@ -178,7 +178,7 @@ void Task::Abandon(CallerId caller) {
   if (machine_) machine_->Abandon(caller);
 }
 
-Task::Deliveries Task::Apply(FlushActions actions) {
+Task::Deliveries Task::Apply(const FlushActions& actions) {
   Deliveries out;
   for (const FlushAnswer& answer : actions.answers) Compose(answer, &out);
   if (actions.order) {

@@ -154,7 +154,7 @@ class Task {
   // Callers.
   Deliveries SetMachineState(FlushState state, const std::string& cause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Deliveries RefuseEarly(FlushError error, const std::string& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Deliveries Apply(FlushActions actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Deliveries Apply(const FlushActions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Compose(const FlushAnswer& answer, Deliveries* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status StatusOf(const FlushAnswer& answer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Why a call can't even wait; kNone when it can.

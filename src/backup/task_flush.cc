@@ -163,9 +163,9 @@ absl::Status Task::Confirm(const FlushOrder& order, const Shipped& shipped, Ship
   {
     const MutexLock lock(mutex_);
     RefreshRestorable();
-    FlushActions actions = machine_->Progress(ReportOf(order, shipped));
+    const FlushActions actions = machine_->Progress(ReportOf(order, shipped));
     NoteFlushed(shipped.closed);
-    out = Apply(std::move(actions));
+    out = Apply(actions);
   }
   Deliver(std::move(out));
   AfterFlush(true);
@@ -209,11 +209,11 @@ void Task::EndOrder(const FlushOrder& order, const Shipped& confirmed, const abs
     totals_.bytes_plain += confirmed.plain_bytes;
     totals_.bytes_stored += confirmed.stored_bytes;
     RefreshRestorable();
-    FlushActions actions = machine_->Ended(report, end, Message(status), Now());
+    const FlushActions actions = machine_->Ended(report, end, Message(status), Now());
     moved = machine_->flushed().lsn > before;
     // Before the answers are made: they tell the RPO.
     if (confirmed.lsn > order.from) NoteFlushed(confirmed.closed);
-    std::ranges::move(Apply(std::move(actions)), std::back_inserter(out));
+    std::ranges::move(Apply(actions), std::back_inserter(out));
   }
   Deliver(std::move(out));
   AfterFlush(moved);
