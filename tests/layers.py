@@ -32,6 +32,7 @@ OWNERS = [
     (re.compile(r'\.pb\.h$'), {'rpc'}, 'protobuf messages stay in rpc/'),
     (re.compile(r'^httplib\.h$'), {'http'}, 'cpp-httplib is named only in http/'),
     (re.compile(r'^curl/'), {'objstore'}, 'libcurl is named only in objstore/'),
+    (re.compile(r'^hiredis/'), {'bin'}, 'hiredis is named only in bin/: a server is no client'),
     (re.compile(r'^(lua|lauxlib|lualib)(5\.1/|\.h)'), {'scripting'}, 'Lua is named only in scripting/'),
     (re.compile(r'^absl/synchronization/mutex\.h'), set(),
      'use base/mutex.h: the thread sanitizer cannot see into Debian\'s absl::Mutex'),

@@ -47,7 +47,7 @@ class LayersTest(unittest.TestCase):
 
     def test_an_outside_library_in_the_wrong_folder(self):
         for header in ('rocksdb/db.h', 'grpcpp/grpcpp.h', 'curl/curl.h', 'lua5.1/lua.h',
-                       'lua.h', 'absl/synchronization/mutex.h'):
+                       'lua.h', 'hiredis/hiredis.h', 'absl/synchronization/mutex.h'):
             with self.subTest(header=header):
                 self.write('src/engine/other.cc', f'#include <{header}>\n')
                 self.assert_found('src/engine/other.cc:1', '')

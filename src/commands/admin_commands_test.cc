@@ -203,11 +203,13 @@ TEST_F(AdminTest, SnapshotsAreMadeOneAtATime) {
 TEST_F(AdminTest, ShutdownAsksTheHost) {
   EXPECT_EQ(Run("shutdown foo"), "(error) ERR syntax error");
   EXPECT_EQ(Run("shutdown abort"), "(error) ERR No shutdown in progress.");
-  EXPECT_EQ(host().shutdowns, 0);
+  EXPECT_EQ(host().stops_with_flush + host().stops_at_once, 0);
   EXPECT_EQ(Run("shutdown nosave"), "(none)");
   EXPECT_EQ(Run("shutdown now force"), "(none)");
-  EXPECT_EQ(host().shutdowns, 1);
-  EXPECT_EQ(host().forced_shutdowns, 1);
+  EXPECT_EQ(host().stops_at_once, 2);
+  EXPECT_EQ(Run("shutdown"), "(none)");
+  EXPECT_EQ(Run("shutdown save"), "(none)");
+  EXPECT_EQ(host().stops_with_flush, 2);
 }
 
 TEST_F(AdminTest, SlowlogAndLatencyShowWhatTheyKeep) {

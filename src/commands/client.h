@@ -22,6 +22,7 @@
 namespace tidemark::commands {
 
 struct CommandSpec;
+class Deferred;  // deferred.h
 
 // One watched key; `existed` so that EXEC can tell that it expired meanwhile.
 struct WatchedKey {
@@ -68,6 +69,12 @@ class Client {
   Relaxed<uint64_t> last_interaction_ms;
   Relaxed<const CommandSpec*> last_command = nullptr;
   Relaxed<uint64_t> commands_processed;
+
+  // Set by a handler that answers later; taken away when the reply has been sent.
+  std::shared_ptr<Deferred> deferred;
+  Relaxed<bool> blocked = false;  // ClientRegistry has it
+  // End of the log after this client's last write: what LOGBACKUP WAIT waits for. Never before that write's own end.
+  Lsn last_write_end;
 
   // MULTI. `abort_exec` after an error while queueing.
   Relaxed<bool> in_multi = false;

@@ -151,14 +151,14 @@ absl::Status ClientReply(Context& ctx) {
   return absl::OkStatus();
 }
 
-// No command blocks, so nobody is ever found waiting.
 absl::Status ClientUnblock(Context& ctx) {
   if (ctx.args.size() > 4) return SyntaxError();
   if (ctx.args.size() == 4 && !EqualsIgnoreCase(ctx.args[3], "TIMEOUT") && !EqualsIgnoreCase(ctx.args[3], "ERROR")) {
     return InvalidArgument("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
   }
-  TM_RETURN_IF_ERROR(IntegerArg(ctx.args[2]).status());
-  ctx.out.Integer(0);
+  TM_ASSIGN_OR_RETURN(const int64_t id, IntegerArg(ctx.args[2]));
+  const bool with_error = ctx.args.size() == 4 && EqualsIgnoreCase(ctx.args[3], "ERROR");
+  ctx.out.Integer(ctx.server.clients.Unblock(static_cast<uint64_t>(id), with_error) ? 1 : 0);
   return absl::OkStatus();
 }
 

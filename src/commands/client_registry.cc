@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "commands/command.h"
+#include "commands/deferred.h"
 
 namespace tidemark::commands {
 namespace {
@@ -14,6 +15,7 @@ std::string Flags(const Client& client) {
   std::string flags;
   if (TypeOf(client) == ClientType::kPubsub) flags += 'P';
   if (client.in_multi) flags += 'x';
+  if (client.blocked) flags += 'b';
   if (client.watch_broken.load(std::memory_order_relaxed)) flags += 'd';
   if (client.no_evict) flags += 'e';
   if (flags.empty()) flags += 'N';
@@ -115,6 +117,29 @@ absl::Status ClientRegistry::SetName(Client& client, std::string_view name) {
   return absl::OkStatus();
 }
 
+void ClientRegistry::BeginWait(Client& client, std::shared_ptr<Deferred> deferred) {
+  client.blocked = true;
+  MutexLock lock(mutex_);
+  waiting_[client.id] = std::move(deferred);
+}
+
+void ClientRegistry::EndWait(Client& client) {
+  client.blocked = false;
+  MutexLock lock(mutex_);
+  waiting_.erase(client.id);
+}
+
+bool ClientRegistry::Unblock(uint64_t id, bool with_error) {
+  std::shared_ptr<Deferred> deferred;
+  {
+    MutexLock lock(mutex_);
+    const auto found = waiting_.find(id);
+    if (found == waiting_.end()) return false;
+    deferred = found->second;
+  }
+  return deferred->Unblock(with_error);
+}
+
 uint64_t ClientRegistry::MonotonicMillis() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
@@ -129,6 +154,12 @@ void ClientRegistry::Pause(PauseState state, uint64_t until_ms) {
     const uint64_t end = under_way ? std::max(old / 2, until_ms) : until_ms;
     wanted = end * 2 + (all ? 1 : 0);
   } while (!pause_.compare_exchange_weak(old, wanted, std::memory_order_relaxed));
+}
+
+void ClientRegistry::Unpause() {
+  uint64_t old = pause_.load(std::memory_order_relaxed);
+  while (old / 2 < kForever && !pause_.compare_exchange_weak(old, 0, std::memory_order_relaxed)) {
+  }
 }
 
 PauseState ClientRegistry::StateOf(uint64_t pause) {
@@ -150,6 +181,7 @@ ClientRegistry::Stats ClientRegistry::stats() const {
   stats.bytes_out = bytes_out_.load(std::memory_order_relaxed);
   MutexLock lock(mutex_);
   stats.connected = clients_.size();
+  stats.blocked = waiting_.size();
   for (const auto& [id, client] : clients_) {
     if (TypeOf(*client) == ClientType::kPubsub) ++stats.pubsub;
     const size_t input = client->input_bytes();

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,10 +64,18 @@ class ClientRegistry {
   // Called by the client's own thread. INVALID_ARGUMENT with Redis's error line for spaces and control characters.
   absl::Status SetName(Client& client, std::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // By the client's own thread, around the time in which it waits for a deferred reply.
+  void BeginWait(Client& client, std::shared_ptr<Deferred> deferred) ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndWait(Client& client) ABSL_LOCKS_EXCLUDED(mutex_);
+  // CLIENT UNBLOCK: false when that client does not wait.
+  bool Unblock(uint64_t id, bool with_error) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Times are milliseconds of the monotonic clock. A pause under way is only ever made longer and stricter, as in
   // Redis.
   void Pause(PauseState state, uint64_t until_ms);
-  void Unpause() { pause_.store(0, std::memory_order_relaxed); }
+  void Unpause();
+  // What changes data waits from now on, and nobody can lift it: the server is about to stop.
+  void PauseForStop() { Pause(PauseState::kWrite, kForever); }
   // What must wait now: nothing, commands that change data or publish, or all. Costs one load while nothing is paused.
   PauseState pause_state() const {
     const uint64_t pause = pause_.load(std::memory_order_relaxed);
@@ -79,6 +88,7 @@ class ClientRegistry {
   struct Stats {
     size_t connected = 0;
     size_t pubsub = 0;
+    size_t blocked = 0;     // wait for a deferred reply
     uint64_t received = 0;  // connections since the start
     uint64_t rejected = 0;
     uint64_t bytes_in = 0;
@@ -92,10 +102,12 @@ class ClientRegistry {
   size_t connected() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  static constexpr uint64_t kForever = UINT64_MAX / 4;
   static PauseState StateOf(uint64_t pause);
 
   mutable Mutex mutex_;
   absl::btree_map<uint64_t, Client*> clients_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_map<uint64_t, std::shared_ptr<Deferred>> waiting_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
 
   std::atomic<uint64_t> received_{0};

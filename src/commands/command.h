@@ -30,18 +30,20 @@ struct Context {
   Client& client;
   Server& server;
   types::Keyspace* keyspace = nullptr;
+  // The handler may set client.deferred and answer later (deferred.h).
+  bool may_wait = false;
 
   types::Keyspace& keys() { return *keyspace; }
   // A keyspace over another database within the same transaction (COPY, MOVE).
   types::Keyspace keys_of(DbIndex db) { return types::Keyspace(keyspace->txn(), db); }
 };
 
-// A handler either writes one whole reply to ctx.out and returns OK, or returns the error that the client shall get,
-// whole and as Redis words it ("ERR syntax error"), by InvalidArgument(…). After an error the dispatcher takes back
-// every change of the command and whatever stands of its reply. Errors of the keyspace (a cold row among them) are
-// passed up as they are. A handler may run more than once for one request and on a worker thread (rehearsed, to bring
-// rows into memory): with kWrite or kReadonly it must have no effect but through ctx.keyspace and ctx.out, unless it
-// also has kStateful.
+// A handler either writes one whole reply to ctx.out and returns OK, or sets client.deferred and returns OK, or returns
+// the error that the client shall get, whole and as Redis words it ("ERR syntax error"), by InvalidArgument(…). After
+// an error the dispatcher takes back every change of the command and whatever stands of its reply. Errors of the
+// keyspace (a cold row among them) are passed up as they are. A handler may run more than once for one request and on a
+// worker thread (rehearsed, to bring rows into memory): with kWrite or kReadonly it must have no effect but through
+// ctx.keyspace and ctx.out, unless it also has kStateful.
 using Handler = absl::Status (*)(Context& ctx);
 
 // Redis's flags (COMMAND INFO), then ours.
@@ -107,6 +109,7 @@ std::span<const CommandSpec> PubsubCommands();
 std::span<const CommandSpec> ConnectionCommands();
 std::span<const CommandSpec> ClientCommands();
 std::span<const CommandSpec> ServerCommands();
+std::span<const CommandSpec> BackupCommands();
 std::span<const CommandSpec> IntrospectionCommands();
 
 class CommandTable {

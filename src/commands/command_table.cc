@@ -28,8 +28,8 @@ uint64_t PointerHash(const void* pointer) {
 }
 
 constexpr std::span<const CommandSpec> (*kFamilies[])() = {
-    StringCommands,     BitCommands,    HashCommands,   KeyCommands,    ScanCommands,         TransactionCommands,
-    ConnectionCommands, ClientCommands, PubsubCommands, ServerCommands, IntrospectionCommands};
+    StringCommands,     BitCommands,    HashCommands,   KeyCommands,    ScanCommands,   TransactionCommands,
+    ConnectionCommands, ClientCommands, PubsubCommands, ServerCommands, BackupCommands, IntrospectionCommands};
 
 }  // namespace
 

@@ -22,7 +22,6 @@ constexpr Difference kDifferences[] = {
     {"client|kill", "The only user is `default`."},
     {"client|list", "Buffer sizes that Tidemark does not have are 0."},
     {"client|tracking", "`OFF` only."},
-    {"client|unblock", "0: no command blocks yet."},
     {"command|docs", "No history; names of compound arguments may be others."},
     {"command|info", "No command tips."},
     {"debug", "`SLEEP` and `SET-ACTIVE-EXPIRE` only."},
@@ -31,7 +30,7 @@ constexpr Difference kDifferences[] = {
     {"expiry|thaw", "Redis has no such command."},
     {"function|flush", "Nothing to flush: there are no functions."},
     {"function|list", "Empty: there are no functions."},
-    {"info", "More sections: Log and Store."},
+    {"info", "More sections: Log, Store and Backup."},
     {"lastsave", "Time of the last snapshot; of the start when there was none."},
     {"lolwut", "A tide."},
     {"memory|malloc-stats", "Empty where the server was built without jemalloc."},
@@ -42,6 +41,8 @@ constexpr Difference kDifferences[] = {
     {"save", "Makes a snapshot by hard links instead of a dump file."},
     {"script|exists", "0: no scripts are kept."},
     {"script|flush", "Nothing to flush: no scripts are kept."},
+    {"shutdown",
+     "Completes the archives of the backup tasks first, but with `NOSAVE` or `NOW`; `FORCE` changes nothing."},
     {"slaveof", "`NO ONE` only."},
     {"wait", "0 at once: there are no replicas."},
 };
@@ -124,7 +125,7 @@ std::string CommandsPage() {
       "Written from the command table; to change it, change the table in `src/commands/` and run\n"
       "`TM_WRITE_DOCS=1 commands_test`. Names, arguments, replies and errors are those of Redis 7.0.15, but where the "
       "last\n"
-      "column says otherwise.\n";
+      "column says otherwise. The group `backup` is Tidemark's own; `since` counts its versions there.\n";
   std::vector<const CommandTable::Row*> rows;
   for (const CommandTable::Row& row : table.rows()) {
     if (row.spec->subcommands.empty() || row.spec->name == "command") rows.push_back(&row);

@@ -131,12 +131,13 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
   }
   if (MustPause(client, *spec)) return Outcome::kStalled;
   const kv::Tier tier = attempt < kMaxRehearsals ? kv::Tier::kMemory : kv::Tier::kDisk;
-  return spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier);
+  return spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier, /*may_wait=*/true);
 }
 
-Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier) {
+Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
+                        bool may_wait) {
   const uint64_t started = client.last_end_nanos != 0 ? client.last_end_nanos : NowNanos();
-  const absl::Status status = RunHandler(client, spec, args, out, tier);
+  const absl::Status status = RunHandler(client, spec, args, out, tier, may_wait);
   if (kv::IsColdRow(status)) return Outcome::kCold;
   if (engine::IsStalled(status)) return Outcome::kStalled;
   if (!status.ok()) {
@@ -146,12 +147,12 @@ Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp
   }
   client.last_end_nanos = NowNanos();
   CountCall(client, spec, args, client.last_end_nanos - started, status.ok());
-  return Outcome::kReplied;
+  return client.deferred != nullptr ? Outcome::kDeferred : Outcome::kReplied;
 }
 
 absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out,
-                                    kv::Tier tier) {
-  Context ctx{.args = args, .out = out, .client = client, .server = server_};
+                                    kv::Tier tier, bool may_wait) {
+  Context ctx{.args = args, .out = out, .client = client, .server = server_, .may_wait = may_wait};
   const size_t mark = out.size();
   absl::Status status;
   if ((spec.flags & kRows) == 0) {
@@ -162,8 +163,12 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
       ctx.keyspace = &keyspace;
       return spec.handler(ctx);
     };
-    status = (spec.flags & kWrite) != 0 ? server_.engine.Write(tier, (spec.flags & kDenyOom) != 0, body)
-                                        : server_.engine.Read(tier, body);
+    if ((spec.flags & kWrite) != 0) {
+      status = server_.engine.Write(tier, (spec.flags & kDenyOom) != 0, body);
+      if (status.ok()) client.last_write_end = server_.engine.last_end();
+    } else {
+      status = server_.engine.Read(tier, body);
+    }
   }
   if (!status.ok()) out.Truncate(mark);
   return status;
@@ -224,7 +229,7 @@ void Dispatcher::RunQueuedOthers(Client& client, std::vector<std::string>& repli
     const std::vector<std::string_view> args(queue[i].args.begin(), queue[i].args.end());
     resp::Writer out;
     out.SetProtocol(client.protocol);
-    Run(client, *queue[i].spec, args, out, kv::Tier::kDisk);
+    Run(client, *queue[i].spec, args, out, kv::Tier::kDisk, /*may_wait=*/false);
     replies[i] = std::move(out.buffer());
   }
 }
@@ -259,6 +264,7 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
   } else if (!holds) {
     out.NullArray();
   } else {
+    if ((flags & kWrite) != 0) client.last_write_end = server_.engine.last_end();
     // Effects outside the keyspace come after the commit, so that a transaction that is run again has them once.
     RunQueuedOthers(client, replies);
     out.Array(replies.size());

@@ -19,6 +19,8 @@ enum class Outcome : uint8_t {
   kCold,
   // The store must catch up, or CLIENT PAUSE is on. Nothing happened; try again a little later.
   kStalled,
+  // The handler set client.deferred: the reply comes when that has it. The request's words are no longer needed.
+  kDeferred,
 };
 
 class Dispatcher {
@@ -40,8 +42,9 @@ class Dispatcher {
   // OK when the command may run now; else the error for the client.
   absl::Status Admit(const Client& client, const CommandSpec* spec, Args args) const;
   bool MustPause(const Client& client, const CommandSpec& spec) const;
-  Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier);
-  absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier);
+  Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier, bool may_wait);
+  absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
+                          bool may_wait);
   Outcome RunExec(Client& client, resp::Writer& out, kv::Tier tier);
   // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`.
   absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies);

@@ -54,7 +54,8 @@ void WriteClients(Server& server, std::string* out) {
   Field(out, "maxclients", server.config.Integer("maxclients"));
   Field(out, "client_recent_max_input_buffer", clients.max_input_bytes);
   Field(out, "client_recent_max_output_buffer", clients.max_output_bytes);
-  ZeroFields(out, {"blocked_clients", "tracking_clients", "clients_in_timeout_table"});
+  Field(out, "blocked_clients", clients.blocked);
+  ZeroFields(out, {"tracking_clients", "clients_in_timeout_table"});
   Field(out, "pubsub_clients", clients.pubsub);
 }
 
@@ -188,6 +189,7 @@ constexpr InfoSection kSections[] = {
     {"keyspace", "Keyspace", true, WriteKeyspace},
     {"log", "Log", true, WriteLogSection},
     {"store", "Store", true, WriteStoreSection},
+    {"backup", "Backup", true, WriteBackupSection},
 };
 
 }  // namespace

@@ -40,8 +40,10 @@ class ConfiguredServer {
                  .slowlog = Nothing<Slowlog>(),
                  .latency = Nothing<LatencyMonitor>(),
                  .stats = Nothing<CommandStats>(),
+                 .tasks = Nothing<backup::Tasks>(),
                  .host = Nothing<Host>(),
                  .run_id = {},
+                 .cluster_id = {},
                  .executable = {}};
 };
 

@@ -65,25 +65,27 @@ absl::Status Slaveof(Context& ctx) { return Replicaof(ctx); }
 absl::Status Shutdown(Context& ctx) {
   bool save = false;
   bool nosave = false;
-  bool force = false;
+  bool now = false;
   bool abort = false;
   for (const std::string_view word : ctx.args.subspan(1)) {
     if (EqualsIgnoreCase(word, "SAVE")) {
       save = true;
     } else if (EqualsIgnoreCase(word, "NOSAVE")) {
       nosave = true;
-    } else if (EqualsIgnoreCase(word, "FORCE")) {
-      force = true;
+    } else if (EqualsIgnoreCase(word, "NOW")) {
+      now = true;
     } else if (EqualsIgnoreCase(word, "ABORT")) {
       abort = true;
-    } else if (!EqualsIgnoreCase(word, "NOW")) {
+    } else if (!EqualsIgnoreCase(word, "FORCE")) {
       return SyntaxError();
     }
   }
   if ((save && nosave) || (abort && ctx.args.size() > 2)) return SyntaxError();
   if (abort) return InvalidArgument("ERR No shutdown in progress.");
-  // No reply, as in Redis: the end of the connection tells.
-  ctx.server.host.Shutdown(force);
+  // No reply, as in Redis: the end of the connection tells. Where Redis would save a file, the archives are completed;
+  // where it would not wait for replicas, they are not waited for either. Nothing that fails keeps the server alive, so
+  // FORCE changes nothing.
+  ctx.server.host.Shutdown(nosave || now ? StopMode::kAtOnce : StopMode::kFlush);
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "backup/tasks.h"
 #include "commands/command.h"
 #include "config/config.h"
 #include "engine/engine.h"
@@ -20,12 +21,17 @@ class Slowlog;         // slowlog.h
 class LatencyMonitor;  // latency.h
 class CommandStats;    // command_stats.h: calls, time, failures per command, latency histograms
 
+enum class StopMode : uint8_t {
+  kFlush,   // first writes pause and everything acknowledged becomes durable in the archives, within a deadline
+  kAtOnce,  // whatever the archives have
+};
+
 // What only the composition root can do.
 class Host {
  public:
   virtual ~Host() = default;
   // Starts an orderly stop; returns at once. Any thread.
-  virtual void Shutdown(bool force) = 0;
+  virtual void Shutdown(StopMode mode) = 0;
   // Runs `job` on a worker thread. Any thread.
   virtual void RunInBackground(std::function<void()> job) = 0;
 };
@@ -39,15 +45,19 @@ struct Server {
   Slowlog& slowlog;
   LatencyMonitor& latency;
   CommandStats& stats;
+  backup::Tasks& tasks;
   Host& host;
 
   std::string run_id;      // 40 hex digits, new at every start
+  std::string cluster_id;  // 32 hex digits
   std::string executable;  // path
   uint64_t start_ms = 0;   // wall clock
   uint16_t tcp_port = 0;
 
   // A snapshot asked for by SAVE or BGSAVE is under way.
   std::atomic<bool> saving{false};
+  // Commands about backup tasks that run on worker threads now.
+  std::atomic<int> backup_jobs{0};
 };
 
 }  // namespace tidemark::commands

@@ -33,6 +33,7 @@ void WriteErrorstatsSection(Server& server, std::string* out);
 void WriteLatencystatsSection(Server& server, std::string* out);
 void WriteLogSection(Server& server, std::string* out);  // info_storage.cc, as the next
 void WriteStoreSection(Server& server, std::string* out);
+void WriteBackupSection(Server& server, std::string* out);  // info_backup.cc
 
 // What the process and its allocator use, in bytes.
 struct MemoryFigures {

@@ -5,28 +5,31 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
+#include "commands/deferred.h"
 #include "commands/dispatcher.h"
 #include "commands/latency.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/testing.h"
+#include "commands/testing_tasks.h"
 #include "commands/watch_table.h"
 
 namespace tidemark::commands::testing {
 
 class FakeHost : public Host {
  public:
-  void Shutdown(bool force) override { (force ? forced_shutdowns : shutdowns)++; }
+  void Shutdown(StopMode mode) override { (mode == StopMode::kAtOnce ? stops_at_once : stops_with_flush)++; }
   void RunInBackground(std::function<void()> job) override { jobs.push_back(std::move(job)); }
 
-  int shutdowns = 0;
-  int forced_shutdowns = 0;
+  int stops_with_flush = 0;
+  int stops_at_once = 0;
   std::vector<std::function<void()>> jobs;
 };
 
@@ -44,6 +47,7 @@ class TestServer {
 
   Server& server() { return *server_; }
   FakeHost& host() { return host_; }
+  FakeTasks& tasks() { return tasks_; }
   FakeClient& client() { return client_; }
   // A further client; the caller calls Leave before it goes.
   void Join(FakeClient& client) {
@@ -62,13 +66,18 @@ class TestServer {
     const std::vector<std::string_view> args(words.begin(), words.end());
     resp::Writer out;
     out.SetProtocol(client.protocol);
-    TM_CHECK(dispatcher_.Execute(client, args, out, Dispatcher::kMaxRehearsals) == Outcome::kReplied);
+    const Outcome outcome = dispatcher_.Execute(client, args, out, Dispatcher::kMaxRehearsals);
     engine_->EndTurn();
-    if (out.buffer().empty()) return "(none)";
-    std::string text;
-    for (std::string_view rest = out.buffer(); !rest.empty();) text += (text.empty() ? "" : " ") + Take(&rest);
-    return text;
+    if (outcome == Outcome::kDeferred) {
+      if (client.deferred->Park([] {})) return "(waits)";
+      return Answered(client);
+    }
+    TM_CHECK(outcome == Outcome::kReplied);
+    return AllReadable(out.buffer());
   }
+  // The deferred reply that has come since Run said "(waits)".
+  std::string Answered(FakeClient& client) { return AllReadable(std::exchange(client.deferred, nullptr)->Take()); }
+  std::string Answered() { return Answered(client_); }
   std::string Run(const std::vector<std::string>& words) { return Run(client_, words); }
   // Words between single spaces.
   std::string Run(const char* line) { return Run(client_, line); }
@@ -107,9 +116,17 @@ class TestServer {
                                               .slowlog = slowlog_,
                                               .latency = latency_,
                                               .stats = stats_,
+                                              .tasks = tasks_,
                                               .host = host_,
                                               .run_id = std::string(40, 'a'),
+                                              .cluster_id = std::string(32, 'c'),
                                               .executable = "test"});
+  }
+  static std::string AllReadable(std::string_view rest) {
+    if (rest.empty()) return "(none)";
+    std::string text;
+    while (!rest.empty()) text += (text.empty() ? "" : " ") + Take(&rest);
+    return text;
   }
   static std::string Take(std::string_view* rest) {
     const std::optional<std::string> value = TakeReadable(rest);
@@ -126,6 +143,7 @@ class TestServer {
   Slowlog slowlog_;
   LatencyMonitor latency_;
   CommandStats stats_;
+  FakeTasks tasks_;
   FakeHost host_;
   std::unique_ptr<Server> server_;
   Dispatcher dispatcher_;

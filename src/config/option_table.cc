@@ -122,6 +122,21 @@ constexpr auto kData = std::to_array<Option>({
         .Says("free bytes on the disk below which writes that grow the data are refused"),
 });
 
+constexpr auto kBackup = std::to_array<Option>({
+    Enum("backup-flush-mode", "wait", "wait|join|nowait")
+        .Says(
+            "how a force flush waits: until all that was acknowledged before it is archived (`wait`), until the flush "
+            "that runs ends (`join`), or not at all while one runs (`nowait`)"),
+    Integer("backup-flush-timeout", "60000", 0, kInt)
+        .Says("milliseconds after which a force flush stops waiting, while the flush goes on; 0 never"),
+    Integer("backup-shutdown-timeout", "30000", 0, kInt)
+        .Says("milliseconds that a clean stop waits for the archives to have everything; 0 does not wait"),
+    Text("backup-folder", "")
+        .Fixed()
+        .Says("folder that a backup task named `default` archives to, started where no such task is: a base a day, "
+              "kept for seven; empty starts none"),
+});
+
 constexpr auto kObserving = std::to_array<Option>({
     Integer("slowlog-log-slower-than", "10000", -1, kLong)
         .Says("microseconds from which a command is slow enough for SLOWLOG; -1 notes none, 0 every one"),
@@ -257,6 +272,7 @@ constexpr auto kSections = std::to_array<Section>({
     {"Network and clients", "", kNetwork},
     {"The server", "", kGeneral},
     {"Data and durability", "", kData},
+    {"Backup", "What `LOGBACKUP FLUSH` and a clean stop do where nothing else is said.", kBackup},
     {"Observing", "", kObserving},
     {"Redis: replication", "", kReplication},
     {"Redis: encodings in memory", "Data lives on disk as rows, whatever these say.", kEncodings},

@@ -4,6 +4,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -23,6 +25,7 @@ namespace tidemark::server {
 namespace {
 
 constexpr int kWorkers = 16;
+constexpr std::string_view kDefaultTask = "default";
 
 std::string NewRunId() {
   unsigned char bytes[20];
@@ -46,6 +49,19 @@ void SetLimit(OutputLimit& limit, const config::OutputLimit& value) {
   limit.hard = value.hard_bytes;
   limit.soft = value.soft_bytes;
   limit.soft_seconds = static_cast<uint64_t>(value.soft_seconds);
+}
+
+// What a stop leaves unarchived.
+void ReportLoss(const std::vector<backup::FlushOutcome>& outcomes) {
+  for (const backup::FlushOutcome& outcome : outcomes) {
+    if (outcome.success) {
+      spdlog::info("Backup task {}: the archive has everything up to LSN {}; RPO 0", outcome.task,
+                   outcome.flushed.value);
+    } else {
+      spdlog::warn("Backup task {}: the archive ends at LSN {}; RPO {:.3f} s: {}", outcome.task, outcome.flushed.value,
+                   static_cast<double>(outcome.rpo_micros) / 1e6, Message(outcome.error));
+    }
+  }
 }
 
 }  // namespace
@@ -75,11 +91,15 @@ absl::Status Server::Start() {
   TM_RETURN_IF_ERROR(StartLogging(config_.Text("loglevel"), config_.Text("logfile")));
   spdlog::info("Tidemark {} starting, pid {}, data in {}", Version(), ::getpid(), config_.Text("dir"));
   TM_RETURN_IF_ERROR(OpenEngine());
-  MakeServices();
-  FollowConfig();
-  absl::Status status = Listen();
+  absl::Status status = OpenTasks();
+  if (status.ok()) {
+    MakeServices();
+    FollowConfig();
+    status = Listen();
+  }
   if (status.ok()) status = WritePidFile();
   if (!status.ok()) {
+    tasks_.reset();
     engine_->Close().IgnoreError();
     return status;
   }
@@ -116,6 +136,34 @@ absl::Status Server::OpenEngine() {
   return absl::OkStatus();
 }
 
+absl::Status Server::OpenTasks() {
+  backup::ManagerOptions options;
+  options.report = [](const std::string& line) { spdlog::info("{}", line); };
+  TM_ASSIGN_OR_RETURN(tasks_,
+                      backup::Manager::Open(*engine_, FileSystem::Posix(), Clock::System(), std::move(options)));
+  StartDefaultTask();
+  return absl::OkStatus();
+}
+
+// A server that cannot back itself up into that folder serves all the same, and says so.
+void Server::StartDefaultTask() {
+  const std::string folder = config_.Text("backup-folder");
+  if (folder.empty()) return;
+  const std::vector<backup::TaskStatus> tasks = tasks_->Status();
+  if (std::any_of(tasks.begin(), tasks.end(), [](const auto& task) { return task.config.name == kDefaultTask; }))
+    return;
+  backup::TaskConfig config;
+  config.name = kDefaultTask;
+  config.storage = "local://" + std::filesystem::absolute(folder).lexically_normal().string();
+  config.keep = std::chrono::days(7);
+  config.base_interval = std::chrono::days(1);
+  if (const absl::Status started = tasks_->Start(config); started.ok()) {
+    spdlog::info("Backup task {} archives to {}", config.name, config.storage);
+  } else {
+    spdlog::warn("backup-folder: no backup task: {}", Message(started));
+  }
+}
+
 void Server::MakeServices() {
   engine_->SetChangeListener(&watches_);
   workers_ = std::make_unique<WorkerPool>(kWorkers);
@@ -129,8 +177,10 @@ void Server::MakeServices() {
       .slowlog = slowlog_,
       .latency = latency_,
       .stats = stats_,
+      .tasks = *tasks_,
       .host = *this,
       .run_id = NewRunId(),
+      .cluster_id = IdToHex(tasks_->identity().cluster_id),
       .executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string(),
       .start_ms = Clock::System().WallMicros() / 1000,
       .tcp_port = static_cast<uint16_t>(config_.Integer("port")),
@@ -217,7 +267,7 @@ void Server::FollowLimits() {
 void Server::CatchSignals() {
   signals_ = std::make_unique<StopSignals>(threads_.front()->poller(), [this](int signal) {
     spdlog::info("Received {}, stopping", signal == SIGTERM ? "SIGTERM" : "SIGINT");
-    Shutdown(false);
+    Shutdown(commands::StopMode::kFlush);
   });
 }
 
@@ -253,6 +303,7 @@ absl::Status Server::Stop() {
   const absl::Status synced = engine_->log().SyncTo(engine_->last_end());
   if (!synced.ok()) spdlog::warn("The log can't be synced: {}", Message(synced));
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseSessions();
+  tasks_.reset();
   if (const std::string path = config_.Text("pidfile"); !path.empty()) ::unlink(path.c_str());
   const absl::Status closed = engine_->Close();
   if (closed.ok()) {
@@ -264,8 +315,52 @@ absl::Status Server::Stop() {
   return closed;
 }
 
-void Server::Shutdown(bool /*force*/) {
-  if (stopping_.exchange(true)) return;
+bool Server::EnterPhase(StopPhase phase) {
+  StopPhase before = stop_phase_.load();
+  while (before < phase && !stop_phase_.compare_exchange_weak(before, phase)) {
+  }
+  return before < phase;
+}
+
+void Server::Shutdown(commands::StopMode mode) {
+  if (mode == commands::StopMode::kAtOnce) {
+    StopThreads();
+  } else if (EnterPhase(StopPhase::kFlushing)) {
+    FlushThenStop();
+  }
+}
+
+// What each I/O thread runs here comes after the turn in which it may have begun a write, and no later turn begins one.
+void Server::FlushThenStop() {
+  clients_.PauseForStop();
+  engine_->SetActiveExpire(false);
+  const auto left = std::make_shared<std::atomic<size_t>>(threads_.size());
+  for (const std::unique_ptr<IoThread>& thread : threads_) {
+    thread->Post([this, left] {
+      if (left->fetch_sub(1) == 1) FlushTasks();
+    });
+  }
+}
+
+void Server::FlushTasks() {
+  backup::FlushRequest request;
+  request.timeout = std::chrono::milliseconds(config_.Integer("backup-shutdown-timeout"));
+  if (request.timeout.count() == 0 || tasks_->Status().empty()) {
+    StopThreads();
+    return;
+  }
+  spdlog::info("Completing the archives before the end, for at most {} ms; another signal ends at once",
+               request.timeout.count());
+  const auto flush = tasks_->Flush(request, [this](const std::vector<backup::FlushOutcome>& outcomes) {
+    ReportLoss(outcomes);
+    StopThreads();
+  });
+  // The last task was stopped meanwhile.
+  if (!flush.ok()) StopThreads();
+}
+
+void Server::StopThreads() {
+  if (!EnterPhase(StopPhase::kStopping)) return;
   threads_.front()->Post([this] { listener_->Close(); });
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->Stop();
 }

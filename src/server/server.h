@@ -1,9 +1,10 @@
 // The composition root: makes every part, starts them in order, and stops them in the reverse order. No logic of its
 // own.
 //
-// Start: folder and engine (recovery) ─▶ services of commands/ ─▶ I/O threads ─▶ listeners.
-// Stop (SIGTERM, SIGINT, SHUTDOWN): listeners ─▶ I/O threads finish their turn ─▶ workers ─▶ log synced, last replies
-// sent ─▶ engine persisted, so that the next start has nothing to replay.
+// Start: folder and engine (recovery) ─▶ backup tasks ─▶ services of commands/ ─▶ I/O threads ─▶ listeners.
+// Stop (SIGTERM, SIGINT, SHUTDOWN): writes pause ─▶ the archives get everything, within backup-shutdown-timeout ─▶
+// listeners ─▶ I/O threads finish their turn ─▶ backup tasks, workers ─▶ log synced, last replies sent ─▶ engine
+// persisted, so that the next start has nothing to replay.
 #pragma once
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "backup/manager.h"
 #include "base/status.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
@@ -45,11 +47,13 @@ class Server final : public commands::Host {
   // Serves on the calling thread and those it starts, until Shutdown or a signal. OK when everything is on disk.
   absl::Status Run();
 
-  void Shutdown(bool force) override;
+  void Shutdown(commands::StopMode mode) override;
   void RunInBackground(std::function<void()> job) override;
 
  private:
   absl::Status OpenEngine();
+  absl::Status OpenTasks();
+  void StartDefaultTask();
   void MakeServices();
   absl::Status Listen();
   void FollowConfig();
@@ -58,7 +62,14 @@ class Server final : public commands::Host {
   void CatchSignals();
   void Report() const;
   absl::Status WritePidFile() const;
+  void FlushThenStop();
+  void FlushTasks();
+  void StopThreads();
   absl::Status Stop();
+
+  // How far a stop has come; only rises.
+  enum class StopPhase : uint8_t { kServing, kFlushing, kStopping };
+  bool EnterPhase(StopPhase phase);
 
   config::Config& config_;
   Settings settings_;
@@ -68,7 +79,7 @@ class Server final : public commands::Host {
   commands::Slowlog slowlog_;
   commands::LatencyMonitor latency_;
   commands::CommandStats stats_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<StopPhase> stop_phase_{StopPhase::kServing};
 
   std::unique_ptr<commands::Server> commands_;
   std::unique_ptr<commands::Dispatcher> dispatcher_;
@@ -77,8 +88,9 @@ class Server final : public commands::Host {
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<StopSignals> signals_;
-  // The last member, so the first to go: its threads call the I/O threads.
+  // The last members, so the first to go: their threads call the I/O threads.
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<backup::Manager> tasks_;
 };
 
 // Files of the configuration as they stand on this machine's disk; "-" is standard input.

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "commands/deferred.h"
+
 namespace tidemark::server {
 namespace {
 
@@ -54,7 +56,7 @@ void Session::Continue() {
 // Not while a request stands in the input: its words are views into it.
 bool Session::WantsToRead() const {
   if (closed_ || busy_ || parked_ || has_request_ || end_of_input_ || close_when_sent_) return false;
-  return !paused_ || input_.size() < kPauseInput;
+  return (!paused_ && deferred == nullptr) || input_.size() < kPauseInput;
 }
 
 // A read that comes back short has emptied the socket, unless the end of the stream is still to be read.
@@ -72,6 +74,11 @@ void Session::Read() {
     return;
   }
   if (count == 0) {
+    // Who waits for a reply and hangs up does not want it any more, as in Redis.
+    if (deferred != nullptr) {
+      Close();
+      return;
+    }
     end_of_input_ = true;
   } else {
     readable_ = ended_ || static_cast<size_t>(count) == room;
@@ -95,7 +102,7 @@ void Session::Process() {
 }
 
 bool Session::MayExecute() {
-  if (closed_ || busy_ || parked_ || close_when_sent_) return false;
+  if (closed_ || busy_ || parked_ || close_when_sent_ || deferred != nullptr) return false;
   if (close_request_.load(std::memory_order_relaxed) != CloseRequest::kNone) {
     ApplyCloseRequest();
     return false;
@@ -151,20 +158,62 @@ bool Session::ExecuteRequest() {
       parked_ = true;
       thread_.Park(shared_from_this());
       return false;
+    case commands::Outcome::kDeferred:
+      return AwaitDeferred();
   }
   return false;
 }
 
 // CLIENT REPLY as in Redis: SKIP drops the reply of the next command, OFF all until ON, whose own reply is sent.
 // Messages are sent in any case.
-void Session::FinishRequest(size_t reply_start) {
+void Session::ApplyReplyMode(size_t reply_start) {
   if (reply_mode != commands::ReplyMode::kOn) [[unlikely]] {
     if (!std::exchange(sends_message, false)) output_.writer().Truncate(reply_start);
     if (reply_mode == commands::ReplyMode::kSkipping) reply_mode = commands::ReplyMode::kOn;
     if (reply_mode == commands::ReplyMode::kSkipNext) reply_mode = commands::ReplyMode::kSkipping;
   }
+}
+
+void Session::ConsumeRequest() {
   input_.Consume(consumed_);
   has_request_ = false;
+}
+
+void Session::FinishRequest(size_t reply_start) {
+  ApplyReplyMode(reply_start);
+  ConsumeRequest();
+  if (inbox_full_.load(std::memory_order_relaxed)) TakeInbox();
+}
+
+// True when the answer is there already. Whoever answers later does so from a thread of his own, perhaps when this
+// session has gone.
+bool Session::AwaitDeferred() {
+  ConsumeRequest();
+  const bool waits = deferred->Park([weak = weak_from_this(), &thread = thread_] {
+    thread.Post([weak] {
+      if (const std::shared_ptr<Session> self = weak.lock()) self->OnDeferredAnswered();
+    });
+  });
+  if (waits) {
+    services_.clients.BeginWait(*this, deferred);
+  } else {
+    SendDeferred();
+  }
+  return !waits;
+}
+
+void Session::OnDeferredAnswered() {
+  if (closed_) return;
+  services_.clients.EndWait(*this);
+  SendDeferred();
+  Process();
+}
+
+void Session::SendDeferred() {
+  const size_t reply_start = output_.writer().size();
+  output_.writer().Raw(deferred->Take());
+  deferred.reset();
+  ApplyReplyMode(reply_start);
   if (inbox_full_.load(std::memory_order_relaxed)) TakeInbox();
 }
 
@@ -332,7 +381,7 @@ void Session::Tick() {
   const uint64_t last = last_interaction_ms;
   const uint64_t idle_ms = now > last ? now - last : 0;
   const uint64_t allowed = services_.settings.idle_seconds.load(std::memory_order_relaxed) * 1000;
-  const bool may_idle = busy_ || parked_ || subscriptions() > 0;
+  const bool may_idle = busy_ || parked_ || deferred != nullptr || subscriptions() > 0;
   if (OverOutputLimit() || (allowed > 0 && idle_ms > allowed && !may_idle)) {
     Close();
     return;
@@ -348,6 +397,10 @@ void Session::Close() {
   if (!closed_) {
     closed_ = true;
     socket_.Close();
+    if (deferred != nullptr) {
+      services_.clients.EndWait(*this);
+      std::exchange(deferred, nullptr)->Abandon();
+    }
   }
   if (!busy_) Leave();
 }

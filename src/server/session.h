@@ -2,7 +2,9 @@
 //
 // A session belongs to one I/O thread, which alone runs it; only Deliver, RequestClose and the byte counts may be used
 // from elsewhere. While a worker rehearses a request (a cold row), the session neither parses nor reads: the request's
-// words are views into its input buffer. A session that is closed meanwhile stays registered until the worker is done.
+// words are views into its input buffer. While it waits for a deferred reply (commands/deferred.h) it reads on, so that
+// it notices the end of the connection, and executes nothing. A session that is closed meanwhile stays registered until
+// the worker is done.
 //
 // What bounds its memory: unread replies past kPauseOutput stop the execution of further requests, requests not yet
 // executed past kPauseInput stop the reading, client-query-buffer-limit closes on one request that is larger, and
@@ -89,6 +91,11 @@ class Session final : public commands::Client, public Poller::Source, public std
   bool ParseRequest();
   bool ExecuteRequest();
   void FinishRequest(size_t reply_start);
+  void ConsumeRequest();
+  void ApplyReplyMode(size_t reply_start);
+  bool AwaitDeferred();
+  void OnDeferredAnswered();
+  void SendDeferred();
   void RehearseOnWorker();
   void OnRehearsed(bool final, std::string_view reply);
   void ApplyCloseRequest();
