@@ -49,8 +49,9 @@ absl::StatusOr<Reply> AskOnce(const NodeAddress& node, const LogFlushArguments& 
   constexpr Millis kGrace(2000);
   TM_ASSIGN_OR_RETURN(RedisClient client,
                       RedisClient::Connect(node, arguments.credentials, patience.Capped(Millis(5000)) + Millis(1)));
-  std::vector<std::string> words = {"LOGBACKUP", "FLUSH", "TIMEOUT", std::to_string(patience.left().count())};
-  if (!patience.endless() && patience.over()) words.back() = "1";
+  const bool over = !patience.endless() && patience.over();
+  std::vector<std::string> words = {"LOGBACKUP", "FLUSH", "TIMEOUT",
+                                    std::to_string(over ? 1 : patience.left().count())};
   for (const std::string& task : arguments.tasks) words.insert(words.end(), {"TASK", task});
   if (!arguments.mode.empty()) words.insert(words.end(), {"MODE", arguments.mode});
   if (arguments.durable_only) words.emplace_back("DURABLEONLY");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/version.h"
+#include "bin/hide_secrets.h"
 #include "config/config.h"
 #include "server/server.h"
 
@@ -36,7 +37,8 @@ void PrintHelp() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::vector<std::string> arguments = tidemark::bin::TakeArguments(argc, argv);
+  arguments.erase(arguments.begin());
   if (arguments.size() == 1 && (arguments[0] == "--version" || arguments[0] == "-v")) {
     fmt::print("tidemark-server {}\n", tidemark::Version());
     return 0;

@@ -86,6 +86,13 @@ constexpr auto kNetwork = std::to_array<Option>({
               "once and after so many seconds; 0 never"),
     Integer("rpc-port", "0", 0, 65535).Fixed().Says("port of the gRPC services; 0 listens on none"),
     Integer("http-port", "0", 0, 65535).Fixed().Says("port of metrics and status over HTTP; 0 listens on none"),
+    Text("tls-cert-file", "")
+        .Fixed()
+        .Says("certificate (PEM) of the gRPC and HTTP ports; empty serves them without TLS"),
+    Text("tls-key-file", "").Fixed().Says("key (PEM) of that certificate"),
+    Text("tls-ca-cert-file", "")
+        .Fixed()
+        .Says("authority (PEM) that must have signed the certificates of gRPC's clients"),
 });
 
 constexpr auto kGeneral = std::to_array<Option>({

@@ -97,8 +97,14 @@ absl::Status Server::Start() {
     FollowConfig();
     status = Listen();
   }
+  if (status.ok()) {
+    absl::StatusOr<std::unique_ptr<SidePorts>> ports = SidePorts::Start(*commands_, *tasks_);
+    status = ports.status();
+    if (ports.ok()) side_ports_ = *std::move(ports);
+  }
   if (status.ok()) status = WritePidFile();
   if (!status.ok()) {
+    if (side_ports_ != nullptr) side_ports_->Stop();
     tasks_.reset();
     engine_->Close().IgnoreError();
     return status;
@@ -272,9 +278,6 @@ void Server::CatchSignals() {
 }
 
 void Server::Report() const {
-  for (const std::string_view name : {"rpc-port", "http-port"}) {
-    if (config_.Integer(name) != 0) spdlog::warn("{} is set, but this version serves nothing there", name);
-  }
   const engine::Engine::Stats stats = engine_->stats();
   if (stats.recovery.torn_bytes > 0) {
     spdlog::warn("The log ended in {} torn bytes at LSN {}: cut, and saved as {}", stats.recovery.torn_bytes,
@@ -299,6 +302,7 @@ absl::Status Server::Run() {
 }
 
 absl::Status Server::Stop() {
+  side_ports_->Stop();
   workers_->Stop();
   const absl::Status synced = engine_->log().SyncTo(engine_->last_end());
   if (!synced.ok()) spdlog::warn("The log can't be synced: {}", Message(synced));

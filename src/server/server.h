@@ -31,6 +31,7 @@
 #include "server/listener.h"
 #include "server/session.h"
 #include "server/settings.h"
+#include "server/side_ports.h"
 #include "server/stop_signals.h"
 #include "server/worker_pool.h"
 
@@ -88,6 +89,7 @@ class Server final : public commands::Host {
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<StopSignals> signals_;
+  std::unique_ptr<SidePorts> side_ports_;
   // The last members, so the first to go: their threads call the I/O threads.
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<backup::Manager> tasks_;
