@@ -49,7 +49,7 @@ inline constexpr std::string_view kStateFile = "restore.json";
 
 std::string EncodeState(const State& state);
 // DATA_LOSS when malformed, FAILED_PRECONDITION for one from a newer release.
-absl::StatusOr<State> DecodeState(std::string_view json);
+absl::StatusOr<State> DecodeState(std::string_view text);
 
 // nullopt when there is none.
 absl::StatusOr<std::optional<State>> ReadState(FileSystem& fs, const std::string& folder);
