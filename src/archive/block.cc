@@ -5,6 +5,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -115,6 +116,9 @@ struct BlockSealer::Impl {
   std::unique_ptr<ZSTD_CCtx, FreeZstd> zstd;
   std::unique_ptr<Cipher> cipher;
   std::string compressed;
+  // Blocks in a row that compression did not shorten, and how many of the next are stored without trying.
+  int failures = 0;
+  int untried = 0;
 };
 
 BlockSealer::BlockSealer(int zstd_level, const KeyRing::Key* key, const ObjectHeader& object)
@@ -131,12 +135,21 @@ BlockSealer::~BlockSealer() = default;
 absl::Status BlockSealer::Seal(uint64_t position, std::string_view plain, std::string* out) {
   if (impl_->level == 0) return SealStored(position, static_cast<uint32_t>(plain.size()), 0, plain, out);
   std::string& compressed = impl_->compressed;
-  // One byte less than the plain bytes: what does not become shorter is an error here, and stored as it is.
-  compressed.resize(plain.size() - 1);
+  const auto plain_bytes = static_cast<uint32_t>(plain.size());
+  if (impl_->untried > 0) {
+    --impl_->untried;
+    return SealStored(position, plain_bytes, 0, plain, out);
+  }
+  // What does not become shorter by a thirty-second is an error here, and stored as it is: to open it costs less then.
+  compressed.resize(plain.size() - 1 - plain.size() / 32);
   const size_t size = ZSTD_compressCCtx(impl_->zstd.get(), compressed.data(), compressed.size(), plain.data(),
                                         plain.size(), impl_->level);
-  const auto plain_bytes = static_cast<uint32_t>(plain.size());
-  if (ZSTD_isError(size) != 0) return SealStored(position, plain_bytes, 0, plain, out);
+  if (ZSTD_isError(size) != 0) {
+    impl_->failures = std::min(impl_->failures + 1, 4);
+    impl_->untried = (1 << impl_->failures) - 1;
+    return SealStored(position, plain_bytes, 0, plain, out);
+  }
+  impl_->failures = 0;
   return SealStored(position, plain_bytes, format::kZstd, std::string_view(compressed).substr(0, size), out);
 }
 
@@ -179,9 +192,8 @@ absl::StatusOr<std::unique_ptr<BlockOpener>> BlockOpener::Make(const ObjectHeade
   if ((object.flags & format::kAes256Gcm) == 0) return opener;
   const KeyRing::Key* const key = keys.Find(object.key_id);
   if (key == nullptr) {
-    return Errorf(absl::StatusCode::kPermissionDenied,
-                  "encrypted with key {}, which {}; give the key file that has it (--crypter-key-file)",
-                  IdToHex(object.key_id), keys.empty() ? "needs a key file" : "the key file does not have");
+    return Errorf(absl::StatusCode::kPermissionDenied, "encrypted with key {}, which {}", IdToHex(object.key_id),
+                  keys.empty() ? "needs a key file (--crypter-key-file)" : "the key file does not have");
   }
   opener->impl_->cipher = std::make_unique<Cipher>(*key, object, false);
   return opener;

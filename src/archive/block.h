@@ -34,7 +34,8 @@ class BlockSealer {
   // `key`: null for none; outlives the sealer. `zstd_level` 0: not compressed.
   BlockSealer(int zstd_level, const KeyRing::Key* key, const format::ObjectHeader& object);
   ~BlockSealer();
-  // Appends header and stored bytes of one block; 1 to kBlockPlainBytes bytes. Fails only if OpenSSL or zstd do.
+  // Appends header and stored bytes of one block; 1 to kBlockPlainBytes bytes. After blocks that did not compress, some
+  // are stored without trying. Fails only if OpenSSL does.
   absl::Status Seal(uint64_t position, std::string_view plain, std::string* out);
   // Appends `stored` (compressed or not, as `flags` say; not encrypted) as one block.
   absl::Status SealStored(uint64_t position, uint32_t plain_bytes, uint32_t flags, std::string_view stored,

@@ -72,6 +72,16 @@ TEST(LogObject, WhatDoesNotCompressIsStoredAsItIs) {
   EXPECT_TRUE(DecodeLogObject(object.bytes, *KeyRing::Empty()).ok());
 }
 
+// Compression is tried again after a while, so a stretch of images does not leave the text after it large.
+TEST(LogObject, CompressesAgainAfterWhatDidNot) {
+  TestLog log;
+  std::vector<std::string> payloads{Incompressible(5 << 20, 3)};
+  for (int i = 0; i < 40; ++i) payloads.push_back(std::string(1 << 20, 't'));
+  const auto object = TestObject(&log, payloads);
+  EXPECT_LT(object.bytes.size(), 20u << 20);
+  EXPECT_TRUE(DecodeLogObject(object.bytes, *KeyRing::Empty()).ok());
+}
+
 TEST(LogObject, WithoutRecordsSaysOnlyWhatTimeIsClosed) {
   LogObjectWriter writer({}, TestOrigin(), Lsn{5000}, 77);
   const auto object = writer.Finish(Timestamp{900});

@@ -156,7 +156,8 @@ class Verifier {
       if (absl::IsNotFound(results[i])) {
         TM_RETURN_IF_ERROR(AddMissing(key, there[i].second));
       } else if (!results[i].ok()) {
-        Add(Kind::kDamaged, fmt::format("{}; {} needs it", Message(results[i]), there[i].second), key);
+        const Kind kind = absl::IsPermissionDenied(results[i]) ? Kind::kKey : Kind::kDamaged;
+        Add(kind, fmt::format("{}; {} needs it", Message(results[i]), there[i].second), key);
       }
     }
     return absl::OkStatus();
@@ -292,6 +293,8 @@ std::string_view KindName(Finding::Kind kind) {
       return "gap";
     case Kind::kDamaged:
       return "damaged";
+    case Kind::kKey:
+      return "key";
     case Kind::kMissing:
       return "missing";
     case Kind::kForeign:

@@ -19,7 +19,8 @@ namespace tidemark::archive {
 struct Finding {
   enum class Kind {
     kGap,       // log is missing
-    kDamaged,   // an object is not what it should be, or cannot be read with the keys given
+    kDamaged,   // an object is not what it should be
+    kKey,       // an object is encrypted with a key that was not given: nothing is known of it
     kMissing,   // a file that a manifest names, a history, the identity
     kForeign,   // nobody of this archive's cluster wrote it
     kConflict,  // two objects say different things of the same range, or one does not follow the other

@@ -107,7 +107,8 @@ absl::Status LogVerifier::Judge(const Catalog& catalog, std::vector<Finding>* fi
 void LogVerifier::JudgeEach(const Catalog& catalog, const LogEntry& entry, std::vector<Finding>* findings) const {
   const Seen& seen = seen_.at(entry.key);
   if (!seen.status.ok()) {
-    const Kind kind = seen.gone ? Kind::kMissing : Kind::kDamaged;
+    const Kind unreadable = absl::IsPermissionDenied(seen.status) ? Kind::kKey : Kind::kDamaged;
+    const Kind kind = seen.gone ? Kind::kMissing : unreadable;
     findings->push_back(Fatal(kind, entry, Message(seen.status)));
     return;
   }

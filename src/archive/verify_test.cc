@@ -310,7 +310,7 @@ TEST_F(VerifyTest, AnArchiveThatBeginsWithALaterTimelineIsWhole) {
 TEST_F(VerifyTest, AKeyThatIsMissingIsNamed) {
   TestLog log;
   Put(&log, {"a"}, {1, TestRing(kTestKey)});
-  ExpectOne(Run(), Kind::kDamaged, true, IdToHex(TestRing(kTestKey)->current().id));
+  ExpectOne(Run(), Kind::kKey, true, IdToHex(TestRing(kTestKey)->current().id));
   EXPECT_TRUE(Run(true).ok());
 }
 

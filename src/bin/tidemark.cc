@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bin/archive_command.h"
 #include "bin/hide_secrets.h"
 #include "bin/inspect_command.h"
 #include "bin/log_command.h"
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   tidemark::bin::AddInspectCommand(app, &exit_code);
   tidemark::bin::AddWalCommand(app, &exit_code);
   tidemark::bin::AddLogCommand(app, &exit_code);
+  tidemark::bin::AddArchiveCommand(app, &exit_code);
   std::vector<std::string> arguments = tidemark::bin::TakeArguments(argc, argv);
   arguments.erase(arguments.begin());
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them

@@ -1,0 +1,15 @@
+// What an archive holds and what can be restored from it, on one screen.
+#pragma once
+
+#include "archive/key_ring.h"
+#include "base/status.h"
+#include "bin/archive_command.h"
+#include "objstore/object_store.h"
+
+namespace tidemark::bin {
+
+// Prints on standard output and returns the exit code; errors are the caller's to print.
+absl::StatusOr<int> ListArchive(objstore::ObjectStore& store, const archive::KeyRing& keys,
+                                const ArchiveCommandArguments& arguments);
+
+}  // namespace tidemark::bin
