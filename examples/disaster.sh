@@ -52,7 +52,7 @@ write_part() {
 expected() { head -n "$1" "$work/history" | awk '{ last[$1] = $2 } END { for (key in last) print key, last[key] }' | LC_ALL=C sort; }
 # What the server has.
 present() {
-  redis --scan --count 1000 | LC_ALL=C sort >"$work/keys"
+  redis --scan | LC_ALL=C sort >"$work/keys"
   xargs -n 1000 redis-cli -h 127.0.0.1 -p "$port" mget <"$work/keys" | paste -d ' ' "$work/keys" -
 }
 
