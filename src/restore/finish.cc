@@ -173,9 +173,8 @@ absl::Status DecideTimeline(objstore::ObjectStore& archive, State* state) {
 
 absl::Status Fence(FileSystem& fs, objstore::ObjectStore& archive, const std::string& folder, State* state) {
   for (int attempt = 0; attempt < kFenceAttempts; ++attempt) {
-    absl::Status put =
-        archive.Put(format::TimelineKey(state->end.new_timeline), archive::EncodeTimeline(HistoryOf(*state)),
-                    objstore::PutCondition::kMustNotExist);
+    absl::Status put = archive.Put(format::TimelineKey(state->end.new_timeline),
+                                   archive::EncodeTimeline(HistoryOf(*state)), objstore::PutCondition::kMustNotExist);
     if (!absl::IsAlreadyExists(put)) return put;
     TM_ASSIGN_OR_RETURN(const bool ours, IsOurs(archive, *state));
     if (ours) return absl::OkStatus();

@@ -164,9 +164,7 @@ std::optional<kv::CollectionId> ParseDeadRow(std::string_view row) {
   return kv::CollectionId::Load(row.data() + 1);
 }
 
-std::optional<std::string_view> ParseSystemRow(std::string_view row) {
-  return AfterFixed(row, RowSpace::kSystem, 0);
-}
+std::optional<std::string_view> ParseSystemRow(std::string_view row) { return AfterFixed(row, RowSpace::kSystem, 0); }
 
 kv::Value EncodeKeyValue(const KeyValue& value) {
   // Everything but a string's bytes is short; the string is copied once, to where it stays.
