@@ -398,6 +398,7 @@ absl::StatusOr<std::vector<Id128>> HashRanges(std::string_view bytes, const KeyR
     }
   }
   std::vector<Id128> digests;
+  digests.reserve(hashes.size());
   for (const ContentHash& hash : hashes) digests.push_back(hash.Digest());
   return digests;
 }

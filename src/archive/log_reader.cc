@@ -50,6 +50,7 @@ class Reader final : public LogReader {
     ahead_.reset();
     parts_ = PartsOf(stretches_, position_);
     std::vector<LogEntry> objects;
+    objects.reserve(parts_.size());
     for (const Part& part : parts_) objects.push_back(part.entry);
     part_ = 0;
     chain_.reset();

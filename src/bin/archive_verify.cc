@@ -66,6 +66,7 @@ std::string LogFacts(const std::vector<archive::LogEntry>& entries) {
 // Every finding stands under one item; those of no other under the last.
 std::vector<Item> Itemise(const VerifyReport& report) {
   std::vector<const Finding*> left;
+  left.reserve(report.findings.size());
   for (const Finding& finding : report.findings) left.push_back(&finding);
   std::vector<Item> items;
   const auto add = [&](std::string name, std::string facts, const auto& belongs) {
