@@ -1,6 +1,7 @@
 #include "backup/archive_claim.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "format/log_format.h"
@@ -91,19 +92,22 @@ std::optional<Chain> FollowChain(const archive::Catalog& catalog, Timeline timel
   return chain;
 }
 
-// Of all chains the one that leads furthest; of equal ones what can be restored is the longest.
-void Consider(const Chain& chain, Timestamp from, ArchivePosition* best, std::optional<archive::LogEntry>* last) {
-  if (best->found && chain.end < best->end) return;
-  if (!best->found || chain.end > best->end) {
-    best->closed = Timestamp{};
-    best->restorable_from = from;
-    last->reset();
-  }
-  best->found = true;
-  best->end = chain.end;
-  best->closed = std::max(best->closed, chain.closed);
-  best->restorable_from = std::min(best->restorable_from, from);
-  if (chain.last) *last = chain.last;
+struct Candidate {
+  ChainEnd chain;
+  std::optional<archive::LogEntry> last;
+};
+using Candidates = std::map<Lsn, Candidate>;
+
+// Of chains with the same end, what can be restored is the longest; log that leads there makes none of them bare.
+void Consider(const Chain& chain, ChainEnd end, Candidates* all) {
+  const auto [found, is_new] = all->try_emplace(end.end, Candidate{.chain = end, .last = chain.last});
+  if (is_new) return;
+  Candidate& known = found->second;
+  known.chain.closed = std::max(known.chain.closed, end.closed);
+  known.chain.restorable_from = std::min(known.chain.restorable_from, end.restorable_from);
+  if (!end.bare_base && !end.at_origin) known.chain.bare_base.reset();
+  if (!end.at_origin) known.chain.at_origin = false;
+  if (chain.last) known.last = chain.last;
 }
 
 Timestamp FirstTimestamp(const archive::Catalog& catalog, Timeline timeline) {
@@ -112,7 +116,7 @@ Timestamp FirstTimestamp(const archive::Catalog& catalog, Timeline timeline) {
 }
 
 absl::Status CheckLastObject(objstore::ObjectStore& store, const archive::LogEntry& entry,
-                             const engine::Identity& identity, ArchivePosition* position) {
+                             const engine::Identity& identity, ChainEnd* chain) {
   TM_ASSIGN_OR_RETURN(const std::string bytes, store.GetRange(entry.key, 0, format::kObjectHeaderSize));
   const absl::StatusOr<format::ObjectHeader> header = format::DecodeObjectHeader(bytes);
   if (!header.ok()) {
@@ -124,7 +128,7 @@ absl::Status CheckLastObject(objstore::ObjectStore& store, const archive::LogEnt
                                    entry.key, store.display_uri(), IdToHex(header->cluster_id),
                                    IdToHex(header->timeline_id)));
   }
-  position->last_crc = header->last_crc;
+  chain->last_crc = header->last_crc;
   return absl::OkStatus();
 }
 
@@ -171,27 +175,45 @@ absl::Status CheckFence(objstore::ObjectStore& store, Timeline own) {
 absl::StatusOr<ArchivePosition> FindPosition(objstore::ObjectStore& store, const archive::Catalog& catalog,
                                              const engine::Identity& identity) {
   ArchivePosition position;
-  std::optional<archive::LogEntry> last;
+  Candidates all;
   const Timeline own = identity.timeline;
   const auto first = catalog.timelines.find(format::kFirstTimeline);
   if (first != catalog.timelines.end() && first->second.parent.value == 0) {
     const Timeline origin = format::kFirstTimeline;
-    const std::optional<Chain> chain = FollowChain(catalog, origin, format::kFirstLsn, Timestamp{}, own);
-    if (chain) Consider(*chain, FirstTimestamp(catalog, origin), &position, &last);
-    position.at_origin = chain && chain->end == format::kFirstLsn;
+    if (const auto chain = FollowChain(catalog, origin, format::kFirstLsn, Timestamp{}, own)) {
+      const ChainEnd end{.end = chain->end,
+                         .closed = chain->closed,
+                         .last_crc = {},
+                         .restorable_from = FirstTimestamp(catalog, origin),
+                         .bare_base = {},
+                         .at_origin = chain->end == format::kFirstLsn};
+      Consider(*chain, end, &all);
+    }
   }
-  Timestamp last_base;
   for (const archive::BaseEntry& base : catalog.bases) {
-    const std::optional<Chain> chain =
-        FollowChain(catalog, base.name.timeline, base.name.lsn, base.name.timestamp, own);
+    const auto chain = FollowChain(catalog, base.name.timeline, base.name.lsn, base.name.timestamp, own);
     if (!chain) continue;
-    last_base = std::max(last_base, base.name.timestamp);
-    // A base takes us further than an origin from which nothing leads on.
-    if (std::exchange(position.at_origin, false)) position.found = false;
-    Consider(*chain, base.name.timestamp, &position, &last);
+    position.last_base = std::max(position.last_base, base.name.timestamp);
+    ChainEnd end{.end = chain->end,
+                 .closed = chain->closed,
+                 .last_crc = {},
+                 .restorable_from = base.name.timestamp,
+                 .bare_base = {}};
+    if (chain->end == base.name.lsn) end.bare_base = base.name;
+    Consider(*chain, end, &all);
   }
-  position.last_base = last_base;
-  if (last) TM_RETURN_IF_ERROR(CheckLastObject(store, *last, identity, &position));
+  if (all.empty()) return position;
+  // Where log follows a base, an origin that nothing follows has been truncated.
+  const bool followed = std::ranges::any_of(
+      all, [](const auto& each) { return !each.second.chain.bare_base && !each.second.chain.at_origin; });
+  for (auto& [end, candidate] : all) {
+    if (candidate.last) TM_RETURN_IF_ERROR(CheckLastObject(store, *candidate.last, identity, &candidate.chain));
+    if (end != all.rbegin()->first && !(candidate.chain.at_origin && followed)) {
+      position.shorter.push_back(candidate.chain);
+    }
+  }
+  static_cast<ChainEnd&>(position) = all.rbegin()->second.chain;
+  position.found = true;
   position.superseded = Superseded(catalog, identity, position.closed);
   return position;
 }

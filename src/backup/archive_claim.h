@@ -29,14 +29,22 @@ absl::Status ClaimArchive(objstore::ObjectStore& store, const engine::Identity& 
 absl::Status CheckFence(objstore::ObjectStore& store, Timeline own);
 
 // Where unbroken log from a complete base or the log's origin ends on the own timeline.
-struct ArchivePosition {
-  bool found = false;  // false: nothing that could be continued
-  // True when nothing of this timeline's chain is there but the claim: the log's origin, still to be uploaded.
-  bool at_origin = false;
+struct ChainEnd {
   Lsn end;
   Timestamp closed;
   std::optional<uint32_t> last_crc;  // CRC field of the record that ends at `end`, where known
   Timestamp restorable_from;
+  // Where it ends with a base (its name) or with the origin, and no log has followed yet.
+  std::optional<format::BaseName> bare_base;
+  bool at_origin = false;
+};
+
+// Of all chains the one that leads furthest.
+struct ArchivePosition : ChainEnd {
+  bool found = false;  // false: nothing that could be continued
+  // Chains that end before it, the nearest to the origin first. A base can be complete before the log that leads to it
+  // is there: where the server still has what follows one of these, that is missing in the archive.
+  std::vector<ChainEnd> shorter;
   Timestamp last_base;  // 0: none
   // Objects without records whose closed timestamp a later object has overtaken.
   std::vector<std::string> superseded;

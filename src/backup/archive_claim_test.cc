@@ -41,10 +41,13 @@ class ArchiveClaimTest : public testing::Test {
   void PutBase(Timeline timeline, Lsn lsn, Timestamp timestamp) {
     bucket_->Set(format::BaseKey({.timeline = timeline, .lsn = lsn, .timestamp = timestamp}), "{}");
   }
-  absl::StatusOr<ArchivePosition> Find(const engine::Identity& identity) {
+  archive::Catalog Load() {
     auto catalog = archive::Catalog::Load(store_, false);
     TM_CHECK(catalog.ok(), "{}", Message(catalog.status()));
-    return FindPosition(store_, *catalog, identity);
+    return *std::move(catalog);
+  }
+  absl::StatusOr<ArchivePosition> Find(const engine::Identity& identity) {
+    return FindPosition(store_, Load(), identity);
   }
 
   const std::shared_ptr<objstore::MemoryBucket> bucket_ = std::make_shared<objstore::MemoryBucket>();
@@ -90,6 +93,41 @@ TEST_F(ArchiveClaimTest, ABaseBeyondTheHoleLeadsOn) {
   EXPECT_EQ(position->end, log.end());
   EXPECT_EQ(position->restorable_from, base_time);
   EXPECT_EQ(position->last_base, base_time);
+}
+
+// A base that is complete before the log that leads to it: what lies between must not be skipped.
+TEST_F(ArchiveClaimTest, ABaseAheadOfTheLogDoesNotHideWhereTheLogEnds) {
+  Claim(Us());
+  TestLog log;
+  Put(&log, 3);
+  const Lsn end = log.end();
+  const uint32_t crc = log.crc();
+  const Timestamp first = log.timestamp();
+  Put(&log, 3);
+  PutBase(Timeline{1}, log.end(), log.timestamp());
+  ASSERT_TRUE(bucket_->Erase(Load().log.at(Timeline{1}).back().key));
+  const auto position = Find(Us());
+  ASSERT_TRUE(position.ok()) << position.status();
+  EXPECT_EQ(position->end, log.end());
+  ASSERT_TRUE(position->bare_base);
+  ASSERT_EQ(position->shorter.size(), 1u);
+  EXPECT_EQ(position->shorter.front().end, end);
+  EXPECT_EQ(position->shorter.front().last_crc, crc);
+  EXPECT_LE(position->shorter.front().restorable_from, first);
+  EXPECT_FALSE(position->shorter.front().bare_base);
+}
+
+TEST_F(ArchiveClaimTest, AnOriginThatWasTruncatedIsNotGoneBackTo) {
+  Claim(Us());
+  TestLog log;
+  const format::LogObjectName old = Put(&log, 3);
+  PutBase(Timeline{1}, log.end(), log.timestamp());
+  Put(&log, 3);
+  ASSERT_TRUE(bucket_->Erase(format::LogObjectKey(old)));
+  const auto position = Find(Us());
+  ASSERT_TRUE(position.ok()) << position.status();
+  EXPECT_EQ(position->end, log.end());
+  EXPECT_TRUE(position->shorter.empty());
 }
 
 TEST_F(ArchiveClaimTest, ANewTimelineGoesOnAtItsForkAndOnlyWhereTheParentLeadsThere) {

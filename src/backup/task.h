@@ -121,6 +121,7 @@ class Task {
   absl::Status OpenStores();
   absl::Status Publish(std::unique_ptr<objstore::ObjectStore> store, std::unique_ptr<objstore::ObjectStore> upkeep);
   absl::StatusOr<Connection> Connect();
+  absl::StatusOr<Connection> GoOn(const ChainEnd& chain, bool gap, ArchivePosition position);
   absl::StatusOr<Connection> StartWithBase(bool gap);
   absl::Status TakeLease(Lsn position);
   void TryConnect();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "archive/base.h"
 #include "backup/task.h"
 #include "env/random.h"
 #include "format/log_format.h"
@@ -15,6 +16,7 @@ using std::chrono::steady_clock;
 // A flush has the task's patience; of the rest, what is large is not begun again for every reset.
 constexpr int kFlushRetries = 2;
 constexpr int kUpkeepRetries = 6;
+constexpr const char* kLogGone = "the log no longer has what follows the archive";
 
 }  // namespace
 
@@ -87,17 +89,36 @@ absl::StatusOr<Task::Connection> Task::Connect() {
                     "restore from it",
                     store_->display_uri(), parts_.identity.timeline.value, position.end.value, end.value));
   }
-  const absl::Status held = TakeLease(position.end);
-  // The log no longer has what follows.
-  if (absl::IsFailedPrecondition(held)) return StartWithBase(/*gap=*/!position.at_origin);
-  TM_RETURN_IF_ERROR(held);
-  return Connection{.flushed = {.lsn = position.end, .timestamp = position.closed},
-                    .last_crc = position.last_crc,
-                    .restorable = true,
-                    .restorable_from = position.restorable_from,
-                    .last_base = position.last_base,
-                    .snapshot = nullptr,
-                    .superseded = std::move(position.superseded)};
+  // From where the log still has all that the archive lacks; a base further on does not replace what leads to it.
+  bool gap = false;
+  std::vector<ChainEnd> chains = position.shorter;
+  chains.push_back(position);
+  for (const ChainEnd& chain : chains) {
+    const absl::Status held = TakeLease(chain.end);
+    if (held.ok()) return GoOn(chain, gap && chain.bare_base, std::move(position));
+    if (!absl::IsFailedPrecondition(held)) return held;
+    gap = gap || !chain.at_origin;
+  }
+  // The log no longer has what follows any of them.
+  return StartWithBase(gap);
+}
+
+absl::StatusOr<Task::Connection> Task::GoOn(const ChainEnd& chain, bool gap, ArchivePosition position) {
+  Connection connection{.flushed = {.lsn = chain.end, .timestamp = chain.closed},
+                        .last_crc = chain.last_crc,
+                        .restorable = true,
+                        .gap = gap,
+                        .restorable_from = chain.restorable_from,
+                        .last_base = position.last_base,
+                        .snapshot = nullptr,
+                        .superseded = std::move(position.superseded)};
+  if (!chain.last_crc && chain.bare_base) {
+    TM_ASSIGN_OR_RETURN(
+        const archive::Manifest manifest,
+        archive::ReadManifest(*store_, {.name = *chain.bare_base, .key = format::BaseKey(*chain.bare_base)}));
+    if (manifest.last_crc_known) connection.last_crc = manifest.last_crc;
+  }
+  return connection;
 }
 
 // The log is held before the snapshot marks where it goes on: nothing can be purged between the two.
@@ -158,13 +179,18 @@ Task::Deliveries Task::Install(Connection connection) {
   failing_ = 0;
   trouble_ = absl::OkStatus();
   let_go_ = false;
-  if (connection.gap) {
+  // A gap is counted once, however often its base is where the task goes on.
+  if (connection.gap && connection.flushed.lsn != chain_from_) {
     ++totals_.gaps;
-    if (gap_cause_.empty()) gap_cause_ = "the log no longer has what follows the archive";
-    parts_.report(fmt::format("backup {}: gap before LSN {}: {}. A new base is on its way", config_.name,
-                              connection.flushed.lsn.value, gap_cause_));
-  } else if (connection.restorable) {
+    if (gap_cause_.empty()) gap_cause_ = kLogGone;
+    parts_.report(fmt::format("backup {}: gap before LSN {}: {}. {}", config_.name, connection.flushed.lsn.value,
+                              gap_cause_,
+                              connection.restorable ? "A base leads on from there" : "A new base is on its way"));
+  }
+  if (connection.restorable) {
     gap_cause_.clear();
+  } else if (connection.gap && gap_cause_.empty()) {
+    gap_cause_ = kLogGone;
   }
   restorable_ = connection.restorable;
   restorable_from_ = connection.restorable_from;

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "backup/backup_testing.h"
+#include "backup/task_row.h"
 
 namespace tidemark::backup {
 namespace {
@@ -286,6 +287,57 @@ TEST_F(BackupTest, AGapIsNamedAndANewBaseComesByItself) {
   const Lsn base = Load(place().bucket).bases.front().name.lsn;
   const Lsn end = engine_->last_end();
   EXPECT_TRUE(ArchivedBytes(place().bucket, base, end) == LogBytes(base, end));
+}
+
+// Every moment between the last flush and a base that overtook it can be restored only with the log between them.
+TEST_F(BackupTest, ABaseThatOvertookTheLogDoesNotMakeAReconnectSkipIt) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Lsn before = Status().checkpoint;
+  SetMany(20, 100);
+  ASSERT_TRUE(manager_->TakeBase("t").ok());
+  WaitUntil([&] { return CountObjects("base/") == 1; }, "the base");
+  ASSERT_GT(Load(place().bucket).bases.front().name.lsn, before);
+  ASSERT_TRUE(manager_->Pause("t", "maintenance", std::chrono::seconds(0)).ok());
+  ASSERT_TRUE(manager_->Resume("t").ok());
+  FlushOutcome outcome = Flush();
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, end) == LogBytes(kOrigin, end));
+  EXPECT_EQ(Status().gaps, 0u);
+
+  // As after kill -9 between a manifest and the next flush.
+  SetMany(20, 100);
+  ASSERT_TRUE(manager_->TakeBase("t").ok());
+  WaitUntil([&] { return CountObjects("base/") == 2; }, "the second base");
+  manager_.reset();
+  OpenManager();
+  outcome = Flush();
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  const Lsn later = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, kOrigin, later) == LogBytes(kOrigin, later));
+  EXPECT_EQ(Status().gaps, 0u);
+}
+
+TEST_F(BackupTest, ABaseBeyondLogThatIsGoneLeadsOnAndTheGapIsCounted) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  SetMany(20, 64 << 10);
+  ASSERT_TRUE(manager_->TakeBase("t").ok());
+  WaitUntil([&] { return CountObjects("base/") == 1; }, "the base");
+  const Lsn base = Load(place().bucket).bases.front().name.lsn;
+  manager_.reset();
+  ASSERT_TRUE(engine_->log().TakeLease({.name = LeaseName("t"), .position = base}).ok());
+  ForgetLog();
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  EXPECT_EQ(Status().gaps, 1u);
+  ASSERT_TRUE(Flush().success);
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, base, end) == LogBytes(base, end));
+  EXPECT_EQ(CountObjects("base/"), 1u);
 }
 
 TEST_F(BackupTest, ACappedHoldIsLetGoKnowinglyAndHeals) {
