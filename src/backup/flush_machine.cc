@@ -82,8 +82,8 @@ FlushActions FlushMachine::Deadline(CallerId caller, Moment now) {
   for (Waiters* waiters : {&on_running_, &on_pending_}) {
     const auto found = waiters->find(caller);
     if (found == waiters->end()) continue;
-    std::string message = fmt::format("the deadline passed: LSN {} was asked for, the archive has everything up to {}",
-                                      found->second.target.value, flushed_.lsn.value);
+    std::string message = fmt::format("the deadline passed: LSN {} was asked for, the archive has {}",
+                                      found->second.target.value, HowFar());
     if (!running_->last_failure.empty()) message += "; the last attempt failed: " + running_->last_failure;
     actions.answers.push_back(
         Refuse(caller, found->second, FlushError::kDeadline, std::move(message), now.monotonic_micros));
@@ -145,8 +145,9 @@ FlushActions FlushMachine::SetState(FlushState state, std::string_view cause) {
   return actions;
 }
 
-void FlushMachine::SetRestorable(bool restorable, std::string_view why_not) {
+void FlushMachine::SetRestorable(bool restorable, std::string_view why_not, std::optional<Lsn> base_lsn) {
   restorable_ = restorable;
+  base_lsn_ = restorable ? std::nullopt : base_lsn;
   why_not_restorable_ = restorable ? std::string_view() : why_not;
 }
 
@@ -156,7 +157,15 @@ void FlushMachine::RestartAt(Checkpoint checkpoint) {
   TM_CHECK(checkpoint.lsn >= flushed_.lsn, "the archive can't go back from {} to {}", flushed_.lsn.value,
            checkpoint.lsn.value);
   flushed_ = checkpoint;
-  SetRestorable(false, "the base after the gap has not begun");
+  SetRestorable(false, "the base after the gap has not begun", checkpoint.lsn);
+}
+
+std::string FlushMachine::HowFar() const {
+  if (!base_lsn_) return fmt::format("everything up to LSN {}", flushed_.lsn.value);
+  if (flushed_.lsn <= *base_lsn_)
+    return fmt::format("nothing up to LSN {} without the base that is to begin there", base_lsn_->value);
+  return fmt::format("the log from LSN {} to {}, but not the base that is to begin there", base_lsn_->value,
+                     flushed_.lsn.value);
 }
 
 FlushAnswer FlushMachine::Refuse(CallerId caller, const Waiter& waiter, FlushError error, std::string message,
@@ -174,10 +183,10 @@ FlushAnswer FlushMachine::Refuse(CallerId caller, const Waiter& waiter, FlushErr
 }
 
 FlushAnswer FlushMachine::AnswerDurable(CallerId caller, const Waiter& waiter) {
-  if (!restorable_ && !waiter.durable_only) {
+  const bool only_in_base = base_lsn_ && waiter.target <= *base_lsn_;
+  if (!restorable_ && (!waiter.durable_only || only_in_base)) {
     return Refuse(caller, waiter, FlushError::kNotRestorable,
-                  fmt::format("durable in the archive up to LSN {}, but a restore can't use it yet: {}",
-                              flushed_.lsn.value, why_not_restorable_));
+                  fmt::format("the archive has {}, a restore can't use it yet: {}", HowFar(), why_not_restorable_));
   }
   ++counters_.yes;
   FlushAnswer answer{.caller = caller, .success = true};

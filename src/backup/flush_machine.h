@@ -8,7 +8,8 @@
 //
 // Invariants, for any order of events:
 //   1. Every caller gets exactly one answer, or none if it was abandoned.
-//   2. A yes: target ≤ flushed, and the archive is restorable unless the caller asked for durable only.
+//   2. A yes: target ≤ flushed, and the archive is restorable unless the caller asked for durable only. Then the target
+//      lies above the base that is on its way, if one is.
 //   3. `flushed` rises only by what reports confirm, never by a cut; a report beyond the cut is a bug of the driver.
 //   4. An attempt that is tried again has the same cut: what a checkpoint says and what is sent cannot drift apart.
 //   5. Reports name their order; one that names another than the last order is ignored, so that no waiter can get the
@@ -46,7 +47,7 @@ enum class FlushError : uint8_t {
   kDeadline,       // the caller's time was over; the flush goes on
   kBusy,           // kNowait: a flush runs
   kNotCovered,     // kJoin: the flush that ran did not reach the target
-  kNotRestorable,  // durable, but a restore could not use it yet
+  kNotRestorable,  // flushed, but a restore could not use it yet
   kFailed,         // the archive can't be written until somebody does something
   kPaused,
   kStopped,
@@ -152,7 +153,9 @@ class FlushMachine {
   [[nodiscard]] FlushActions SetState(FlushState state, std::string_view cause);
   // Whether a restore can use what is durable: an unbroken chain from a complete base, or from the log's origin.
   // `why_not` for people: "the first base is 43 % uploaded". Who waits is told when its target is durable.
-  void SetRestorable(bool restorable, std::string_view why_not);
+  // `base_lsn`: where the log in the archive begins, at a base on its way. What is below is in that base alone: until
+  // it is complete, no target at or below is durable. Not set: the archive has the log from its origin.
+  void SetRestorable(bool restorable, std::string_view why_not, std::optional<Lsn> base_lsn = {});
   // After a gap the archive goes on at `checkpoint`, with a new base that is not there yet. Only while not kOpen and
   // without an order.
   void RestartAt(Checkpoint checkpoint);
@@ -173,6 +176,8 @@ class FlushMachine {
   const std::string& state_cause() const { return state_cause_; }
   bool restorable() const { return restorable_; }
   const std::string& why_not_restorable() const { return why_not_restorable_; }
+  // What the archive holds, for people: "everything up to LSN 4196".
+  std::string HowFar() const;
   size_t waiters() const { return on_running_.size() + on_pending_.size(); }
 
   struct Counters {
@@ -217,6 +222,7 @@ class FlushMachine {
   FlushState state_ = FlushState::kOpen;
   std::string state_cause_;
   bool restorable_ = false;
+  std::optional<Lsn> base_lsn_;
   std::string why_not_restorable_ = "the first base has not begun";
   std::optional<Running> running_;
   // A flush is wished for when the running one ends.

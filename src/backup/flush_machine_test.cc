@@ -174,7 +174,7 @@ TEST_F(FlushMachineTest, DurableIsNotRestorable) {
   EXPECT_EQ(answers[0].error, FlushError::kNotRestorable);
   EXPECT_EQ(answers[0].flushed, Point(100));
   EXPECT_EQ(answers[0].message,
-            "durable in the archive up to LSN 4196, but a restore can't use it yet: the first base is 43 % uploaded");
+            "the archive has everything up to LSN 4196, a restore can't use it yet: the first base is 43 % uploaded");
   EXPECT_TRUE(answers[1].success);
   answers = Call(kAnna);
   ASSERT_EQ(answers.size(), 1u);
@@ -183,6 +183,30 @@ TEST_F(FlushMachineTest, DurableIsNotRestorable) {
   answers = Call(kAnna);
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_TRUE(answers[0].success);
+}
+
+// What only a base will have is not there because the log goes on behind it.
+TEST_F(FlushMachineTest, WhatLiesBelowABaseOnItsWayIsNotDurable) {
+  machine_.SetRestorable(false, "the first base is 43 % uploaded", At(0));
+  auto answers = Call(kAnna, FlushMode::kWait, true);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].error, FlushError::kNotRestorable);
+  EXPECT_EQ(answers[0].message,
+            "the archive has nothing up to LSN 4096 without the base that is to begin there, a restore can't use it "
+            "yet: the first base is 43 % uploaded");
+  Write(100);
+  EXPECT_TRUE(Call(kAnna).empty());
+  EXPECT_TRUE(Call(kBert, FlushMode::kWait, true).empty());
+  answers = Done();
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_EQ(answers[0].message,
+            "the archive has the log from LSN 4096 to 4196, but not the base that is to begin there, a restore can't "
+            "use it yet: the first base is 43 % uploaded");
+  EXPECT_TRUE(answers[1].success);
+  machine_.SetRestorable(true, "");
+  Write(10);
+  EXPECT_TRUE(Call(kAnna).empty());
+  EXPECT_TRUE(Done()[0].success);
 }
 
 // "The answer has no position, time or byte count."
@@ -275,7 +299,7 @@ TEST_F(FlushMachineTest, ADeadlineEndsTheWaitAndNotTheFlush) {
   const auto answers = Deadline(kAnna);
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_EQ(answers[0].message,
-            "the deadline passed: LSN 4196 was asked for, the archive has everything up to 4096; the last attempt "
+            "the deadline passed: LSN 4196 was asked for, the archive has everything up to LSN 4096; the last attempt "
             "failed: 503 SlowDown");
   EXPECT_TRUE(machine_.running());
   EXPECT_TRUE(Deadline(kAnna).empty());

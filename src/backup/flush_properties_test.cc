@@ -21,6 +21,7 @@ class FlushMachineInspector {
   static std::string Essence(const FlushMachine& machine) {
     std::string text = fmt::format("{} {} {} {} ", machine.flushed_.lsn.value, static_cast<int>(machine.state_),
                                    machine.restorable_, machine.wanted_);
+    if (machine.base_lsn_) text += fmt::format("base {} ", machine.base_lsn_->value);
     if (machine.running_) text += fmt::format("cut {} ", machine.running_->order.cut.value);
     for (const auto* waiters : {&machine.on_running_, &machine.on_pending_}) {
       text += '|';
@@ -142,7 +143,9 @@ class World {
         break;
       case What::kRestorable:
         restorable_ = !restorable_;
-        machine_.SetRestorable(restorable_, "no base");
+        // A base begins at the end of what was flushed before.
+        base_ = restorable_ ? std::nullopt : std::optional(archived_);
+        machine_.SetRestorable(restorable_, "no base", base_ ? std::optional(Lsn{*base_}) : std::nullopt);
         break;
       default:
         End(event.what);
@@ -242,6 +245,7 @@ class World {
     const bool durable = caller.target <= archived_;
     if (answer.success && !durable) Fault("a yes that is not durable");
     if (answer.success && !restorable_ && !caller.durable_only) Fault("a yes that can't be restored");
+    if (answer.success && base_ && caller.target <= *base_) Fault("a yes for what only a base will have");
     if (answer.success && machine_.state() != FlushState::kOpen) Fault("a yes of a task that is not open");
     if (!answer.success && !IsFair(answer, caller, durable)) Fault("no, for a reason that is none");
   }
@@ -260,7 +264,7 @@ class World {
                 event_.what == What::kPassingFurther) &&
                archived_ >= last_order_->cut.value;
       case FlushError::kNotRestorable:
-        return durable && !restorable_ && !caller.durable_only;
+        return durable && !restorable_ && (!caller.durable_only || (base_ && caller.target <= *base_));
       case FlushError::kFailed:
         return event_.what == What::kLasting;
       case FlushError::kPaused:
@@ -296,6 +300,7 @@ class World {
   uint64_t end_ = 0;
   uint64_t archived_ = 0;
   bool restorable_ = false;
+  std::optional<uint64_t> base_;
   std::vector<Caller> callers_;
   std::optional<FlushOrder> order_;
   std::optional<FlushOrder> last_order_;

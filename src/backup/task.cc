@@ -195,7 +195,7 @@ absl::Status Task::StatusOf(const FlushAnswer& answer) const {
   std::string text = fmt::format("task {}: {}", config_.name, answer.message);
   const bool says_how_far = answer.error == FlushError::kDeadline || answer.error == FlushError::kNotRestorable;
   if (machine_ && !says_how_far) {
-    text += fmt::format("; the archive has everything up to LSN {}", machine_->flushed().lsn.value);
+    text += fmt::format("; the archive has {}", machine_->HowFar());
   }
   return absl::Status(CodeOf(answer.error, trouble_), text);
 }
@@ -325,12 +325,21 @@ std::string Task::WhyNotRestorable() const {
   return fmt::format("the base it starts from is {:.0f} % uploaded", progress * 100);
 }
 
-void Task::RefreshRestorable() { machine_->SetRestorable(restorable_, WhyNotRestorable()); }
+void Task::RefreshRestorable() {
+  // When the chain has broken and its successor has not begun, what the archive has is the old one.
+  const bool begun = phase_ != Phase::kConnecting;
+  machine_->SetRestorable(restorable_, WhyNotRestorable(), begun ? std::optional(chain_from_) : std::nullopt);
+}
 
 uint64_t Task::RpoMicros() const {
   const Lsn flushed = checkpoint();
   const uint64_t now = parts_.engine.clock().Now().micros;
   const auto since = [now](uint64_t micros) { return now > micros ? now - micros : 0; };
+  if (machine_ && !restorable_) {
+    // However much log is there: without its base all since then is lost.
+    const Timestamp last = RestorableTo();
+    return std::max<uint64_t>(1, since(last.micros == 0 ? row_.created_micros : last.micros));
+  }
   if (flushed == Lsn{}) return since(row_.created_micros);
   if (flushed >= parts_.engine.log().appended()) return 0;
   if (first_unflushed_lsn_ == flushed) return since(first_unflushed_.micros);
@@ -378,7 +387,7 @@ TaskStatus Task::Status() const {
   status.stalled = stalled_;
   status.timeline = parts_.identity.timeline;
   status.checkpoint = checkpoint();
-  status.checkpoint_time = closed_;
+  status.checkpoint_time = RestorableTo();
   status.log_end = parts_.engine.log().appended();
   status.lag_bytes = status.log_end > status.checkpoint ? status.log_end - status.checkpoint : 0;
   status.rpo_micros = RpoMicros();

@@ -92,6 +92,7 @@ class Task {
     std::optional<uint32_t> last_crc;
     bool restorable = false;
     bool gap = false;
+    Timestamp restorable_to;  // before a gap
     Timestamp restorable_from;
     Timestamp last_base;
     std::unique_ptr<BaseSnapshot> snapshot;  // to become the base
@@ -160,6 +161,10 @@ class Task {
   absl::Status StatusOf(const FlushAnswer& answer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Why a call can't even wait; kNone when it can.
   FlushError Refusal(std::string* message) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The newest moment that a restore can get to; 0 when there is none, or not known yet.
+  Timestamp RestorableTo() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return restorable_ ? closed_ : restorable_to_;
+  }
   void RefreshRestorable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string WhyNotRestorable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Deliver(Deliveries deliveries);
@@ -216,7 +221,9 @@ class Task {
   Lsn chain_from_ ABSL_GUARDED_BY(mutex_);
   Timestamp restorable_from_ ABSL_GUARDED_BY(mutex_);
   Timestamp last_base_ ABSL_GUARDED_BY(mutex_);
-  Timestamp closed_ ABSL_GUARDED_BY(mutex_);  // nothing at or below it is missing in the archive
+  // Nothing at or below it is missing in the archive; while not restorable_, but for the base.
+  Timestamp closed_ ABSL_GUARDED_BY(mutex_);
+  Timestamp restorable_to_ ABSL_GUARDED_BY(mutex_);  // while not restorable_: closed_ when it was; 0: it never was
   // The record at the checkpoint, once there is one.
   Lsn first_unflushed_lsn_ ABSL_GUARDED_BY(mutex_);
   Timestamp first_unflushed_ ABSL_GUARDED_BY(mutex_);

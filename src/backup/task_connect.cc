@@ -100,7 +100,9 @@ absl::StatusOr<Task::Connection> Task::Connect() {
     gap = gap || !chain.at_origin;
   }
   // The log no longer has what follows any of them.
-  return StartWithBase(gap);
+  TM_ASSIGN_OR_RETURN(Connection connection, StartWithBase(gap));
+  if (!position.at_origin) connection.restorable_to = position.closed;
+  return connection;
 }
 
 absl::StatusOr<Task::Connection> Task::GoOn(const ChainEnd& chain, bool gap, ArchivePosition position) {
@@ -108,6 +110,7 @@ absl::StatusOr<Task::Connection> Task::GoOn(const ChainEnd& chain, bool gap, Arc
                         .last_crc = chain.last_crc,
                         .restorable = true,
                         .gap = gap,
+                        .restorable_to = {},
                         .restorable_from = chain.restorable_from,
                         .last_base = position.last_base,
                         .snapshot = nullptr,
@@ -192,6 +195,7 @@ Task::Deliveries Task::Install(Connection connection) {
   } else if (connection.gap && gap_cause_.empty()) {
     gap_cause_ = kLogGone;
   }
+  restorable_to_ = std::max(RestorableTo(), connection.restorable_to);
   restorable_ = connection.restorable;
   restorable_from_ = connection.restorable_from;
   last_base_ = connection.last_base;

@@ -252,6 +252,7 @@ std::string Task::WhyLetGo() const {
 Task::Deliveries Task::BreakOff(std::string cause) {
   if (std::string why = WhyLetGo(); !why.empty()) cause = std::move(why);
   gap_cause_ = cause;
+  restorable_to_ = RestorableTo();
   restorable_ = false;
   phase_ = Phase::kConnecting;
   connect_at_ = {};
@@ -266,7 +267,7 @@ void Task::AfterFlush(bool moved) {
     {
       const MutexLock lock(mutex_);
       event.flushed = machine_->flushed().lsn;
-      event.flushed_time = closed_;
+      event.flushed_time = RestorableTo();
       closed_due_ = steady_clock::now() + parts_.timings.closed_every;
     }
     if (!closed_key_.empty()) superseded_.push_back(std::exchange(closed_key_, {}));
@@ -334,6 +335,7 @@ void Task::PutClosed() {
   const absl::Status status = PutClosedAt(point.end, point.closed);
   DropSuperseded();
   Deliveries out;
+  FlushEvent event{.task = config_.name, .flushed = point.end, .flushed_time = {}};
   {
     const MutexLock lock(mutex_);
     if (phase_ != Phase::kRunning) return;
@@ -341,6 +343,7 @@ void Task::PutClosed() {
       failing_ = 0;
       trouble_ = absl::OkStatus();
       closed_ = std::max(closed_, point.closed);
+      event.flushed_time = RestorableTo();
     } else if (IsFenced(status)) {
       out = Fence(status);
     } else if (!absl::IsCancelled(status)) {
@@ -351,7 +354,7 @@ void Task::PutClosed() {
   Deliver(std::move(out));
   if (!status.ok()) return;
   HoldLease();
-  parts_.on_flushed({.task = config_.name, .flushed = point.end, .flushed_time = point.closed});
+  parts_.on_flushed(event);
 }
 
 absl::Status Task::PutClosedAt(Lsn at, Timestamp closed) {

@@ -393,6 +393,63 @@ TEST_F(BackupTest, WithoutItsFirstBaseAFlushSaysNoAndHowFarTheBaseIs) {
   EXPECT_EQ(Status().gaps, 0u);
 }
 
+// An archive that holds nothing yet is no RPO of 0 and no checkpoint, however quiet the server is.
+TEST_F(BackupTest, BeforeTheFirstBaseIsThereNothingIsPromised) {
+  ForgetLog();
+  gate_.Close();
+  place().SetHook([this](MemoryStore::Operation, std::string_view key) {
+    if (key.starts_with("files/")) gate_.Pass();
+    return absl::OkStatus();
+  });
+  Start();
+  gate_.AwaitWaiter();
+  WaitUntil([&] { return Status().base_progress >= 0; }, "the base on its way");
+  FlushRequest durable;
+  durable.durable_only = true;
+  durable.target = Status().checkpoint;
+  const FlushOutcome no = Flush(durable);
+  EXPECT_FALSE(no.success) << "neither a manifest nor log is there";
+  EXPECT_EQ(no.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(no.error)), HasSubstr("% uploaded"));
+  EXPECT_GT(no.rpo_micros, 0u);
+  EXPECT_GT(Status().rpo_micros, 0u);
+  EXPECT_EQ(Status().checkpoint_time, Timestamp{});
+  gate_.Open();
+  WaitUntil([&] { return Status().restorable; }, "the base");
+  EXPECT_TRUE(Flush(durable).success);
+  EXPECT_GT(Status().checkpoint_time, Timestamp{});
+}
+
+TEST_F(BackupTest, AfterAGapTheCheckpointStandsUntilTheNewBaseIsThere) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Timestamp before = Status().checkpoint_time;
+  ASSERT_TRUE(manager_->Pause("t", "maintenance", std::chrono::seconds(1)).ok());
+  WaitUntil([&] { return Status().cause.find("not held") != std::string::npos; }, "the lease let go");
+  ForgetLog();
+  gate_.Close();
+  place().SetHook([this](MemoryStore::Operation, std::string_view key) {
+    if (key.starts_with("files/")) gate_.Pass();
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(manager_->Resume("t").ok());
+  gate_.AwaitWaiter();
+  WaitUntil([&] { return Status().state == TaskState::kGap; }, "the gap");
+  FlushRequest durable;
+  durable.durable_only = true;
+  durable.target = Status().checkpoint;
+  const FlushOutcome no = Flush(durable);
+  EXPECT_FALSE(no.success);
+  EXPECT_THAT(std::string(Message(no.error)), testing::Not(HasSubstr("everything up to")));
+  EXPECT_GT(Status().rpo_micros, 0u);
+  EXPECT_GE(Status().checkpoint_time, before);
+  EXPECT_LT(Status().checkpoint_time, Timestamp{no.target_time.micros - 900'000}) << "as of before the pause";
+  gate_.Open();
+  WaitUntil([&] { return Status().restorable; }, "the new base");
+  EXPECT_GT(Status().checkpoint_time, before);
+}
+
 TEST_F(BackupTest, ABaseThatCouldNotBeSentIsSentLater) {
   ForgetLog();
   FailPuts(5, "files/", absl::UnavailableError("reset"));

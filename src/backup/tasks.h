@@ -46,8 +46,8 @@ struct TaskStatus {
   std::string cause;     // of erroring, paused, gap, fenced
   bool stalled = false;  // the watchdog: the checkpoint stands still while the log grows
   Timeline timeline;
-  Lsn checkpoint;             // complete in the archive up to here
-  Timestamp checkpoint_time;  // and this moment
+  Lsn checkpoint;             // complete in the archive up to here; while not restorable, but for the base
+  Timestamp checkpoint_time;  // the newest moment that a restore can get to; 0: none, or not known yet
   Lsn log_end;
   uint64_t rpo_micros = 0;
   uint64_t lag_bytes = 0;
