@@ -232,6 +232,17 @@ TEST_F(BackupCommandsTest, WaitCountsTheTasksThatHaveThisClientsWrites) {
   tested_.Leave(other);
 }
 
+TEST_F(BackupCommandsTest, WaitCountsNoFencedTask) {
+  AddTask("t");
+  Run("set k v");
+  tasks().all[0].checkpoint = tested_.server().engine.last_end();
+  EXPECT_EQ(Run("logbackup wait 1 0"), "1");
+  tasks().all[0].state = backup::TaskState::kFenced;
+  EXPECT_EQ(Run("logbackup wait 1 0"), "(waits)") << "another server's archive by now";
+  tasks().Finish(1, No(absl::FailedPreconditionError("fenced")));
+  EXPECT_EQ(tested_.Answered(), "0");
+}
+
 TEST_F(BackupCommandsTest, WaitAnswersOnceEnoughTasksHaveTheWrites) {
   AddTask("a");
   AddTask("b");

@@ -78,8 +78,11 @@ std::vector<backup::FlushOutcome> Unblocked(const backup::Tasks& tasks, const st
   return outcomes;
 }
 
-// Whether all that lies before `target` could be restored from the task's archive.
-bool Has(const backup::TaskStatus& task, Lsn target) { return task.restorable && task.checkpoint >= target; }
+// Whether all that lies before `target` could be restored from the task's archive. Of a fenced task's archive that is
+// not known any more: who took it over goes on from where it was promoted.
+bool Has(const backup::TaskStatus& task, Lsn target) {
+  return task.state != backup::TaskState::kFenced && task.restorable && task.checkpoint >= target;
+}
 
 // One LOGBACKUP WAIT: a force flush of each task of its own, so that one slow archive does not hide the others.
 class Fence {
