@@ -257,7 +257,8 @@ void Task::Pause(const TaskRow& row) {
     if (phase_ == Phase::kHalted) return;
     phase_ = Phase::kPaused;
     watched_ = false;
-    let_go_ = false;
+    // A pause made longer does not bring back the lease that the one before has outlived.
+    let_go_ = let_go_ && LeasedFrom(parts_.engine.log(), lease_name_) == Lsn{};
     out = SetMachineState(FlushState::kPaused, row.pause_message);
     upkeep = upkeep_;
     changed_.SignalAll();

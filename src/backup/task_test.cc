@@ -479,6 +479,19 @@ TEST_F(BackupTest, APausedTaskSaysNoAndHoldsItsLog) {
   EXPECT_EQ(Status().gaps, 0u);
 }
 
+TEST_F(BackupTest, AnotherPauseDoesNotHideThatTheLogIsNotHeld) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  ASSERT_TRUE(manager_->Pause("t", "maintenance", std::chrono::seconds(1)).ok());
+  WaitUntil([&] { return Status().cause.find("not held") != std::string::npos; }, "the lease let go");
+  ASSERT_TRUE(manager_->Pause("t", "more of it", std::chrono::seconds(0)).ok());
+  EXPECT_THAT(Status().cause, HasSubstr("not held"));
+  ASSERT_TRUE(manager_->Resume("t").ok());
+  ASSERT_TRUE(Flush().success);
+  ASSERT_TRUE(manager_->Pause("t", "again", std::chrono::seconds(0)).ok());
+  EXPECT_EQ(Status().cause, "again");
+}
+
 TEST_F(BackupTest, AStoppedTaskAnswersReleasesItsLeaseAndKeepsItsObjects) {
   Start();
   ASSERT_TRUE(Flush().success);
