@@ -61,6 +61,8 @@ struct BaseOptions {
   // Borrowed.
   FileSystem* files = &FileSystem::Posix();
   Clock* clock = &Clock::System();
+  // Asked once all files are there; an error keeps the manifest from being put, and ends the upload with it.
+  std::function<absl::Status()> may_complete{};
 };
 
 // Uploads the checkpoint in `folder`; manifest.files is filled in, the rest is the caller's (created_micros 0: now).

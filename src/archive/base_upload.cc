@@ -218,6 +218,7 @@ absl::Status Upload::Send(const ManifestFile& entry, File& file) {
 
 absl::StatusOr<Manifest> Upload::PutManifest() {
   TM_RETURN_IF_ERROR(Cancelled());
+  if (options_.may_complete) TM_RETURN_IF_ERROR(options_.may_complete());
   if (manifest_.created_micros == 0) manifest_.created_micros = options_.clock->WallMicros();
   const absl::Status put = store_.Put(key_, EncodeManifest(manifest_), objstore::PutCondition::kMustNotExist);
   if (put.ok()) return manifest_;

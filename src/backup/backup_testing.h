@@ -316,6 +316,13 @@ class BackupTest : public testing::Test {
     ASSERT_GT(engine_->log().oldest(), before);
   }
 
+  // What another server does that takes the archive over.
+  void PutSuccessor() {
+    place().bucket->Set(
+        format::TimelineKey(Timeline{2}),
+        archive::EncodeTimeline(
+            {.timeline = Timeline{2}, .parent = Timeline{1}, .fork = engine_->last_end(), .reason = "promotion"}));
+  }
   // Puts of log objects wait at the gate.
   void HoldLogPuts() {
     gate_.Close();

@@ -238,6 +238,8 @@ void Task::NoteFlushed(Timestamp closed) {
 Task::Deliveries Task::Fence(const absl::Status& status) {
   trouble_ = status;
   phase_ = Phase::kFenced;
+  // The archive is another's by now: neither bases nor retention nor merging go on.
+  if (upkeep_ != nullptr) upkeep_->SetPaused(true);
   parts_.report(fmt::format("backup {}: fenced: {}", config_.name, Message(status)));
   return SetMachineState(FlushState::kFenced, std::string(Message(status)));
 }

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "backup/archive_claim.h"
 #include "backup/uploader.h"
 #include "env/random.h"
 
@@ -95,6 +96,7 @@ absl::Status Upkeep::WantBase() {
 void Upkeep::SetPaused(bool paused) {
   const MutexLock lock(mutex_);
   paused_ = paused;
+  if (paused && progress_ != nullptr) progress_->cancel = true;
   changed_.SignalAll();
 }
 
@@ -180,10 +182,11 @@ absl::StatusOr<archive::Manifest> Upkeep::SendBase(const BaseSnapshot& snapshot)
   archive::BaseOptions options;
   options.codec = parts_.codec;
   options.clock = &parts_.clock;
+  options.may_complete = [this] { return StillOwner(); };
   const auto progress = std::make_shared<archive::BaseProgress>();
   {
     const MutexLock lock(mutex_);
-    if (stopping_ || next_base_ != nullptr) return absl::CancelledError("another base comes first");
+    if (stopping_ || paused_ || next_base_ != nullptr) return absl::CancelledError("not now");
     progress_ = progress;
   }
   absl::StatusOr<archive::Manifest> sent = archive::UploadBase(parts_.store, snapshot.folder(), std::move(manifest),
@@ -236,6 +239,9 @@ void Upkeep::RunBase(std::unique_ptr<BaseSnapshot> snapshot) {
   parts_.on_base(snapshot->base());
 }
 
+// The driver sees a successor only when it next flushes. Nothing is completed or deleted here meanwhile.
+absl::Status Upkeep::StillOwner() { return CheckFence(parts_.store, parts_.identity.timeline); }
+
 absl::Status Upkeep::RunMerge() {
   const MutexLock carry(carry_mutex_);
   TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(parts_.store, false));
@@ -243,6 +249,7 @@ absl::Status Upkeep::RunMerge() {
   const archive::MergePlan plan = archive::PlanMerge(catalog, parts_.identity.timeline, parts_.settled(),
                                                      parts_.timings.merge, parts_.clock.WallMicros());
   for (const archive::Replacement& replaced : plan.replaced) {
+    TM_RETURN_IF_ERROR(StillOwner());
     TM_ASSIGN_OR_RETURN(const size_t deleted, archive::DeleteReplaced(parts_.store, replaced, *parts_.codec.keys));
     const MutexLock lock(mutex_);
     state_.deleted_objects += deleted;
@@ -252,6 +259,7 @@ absl::Status Upkeep::RunMerge() {
       const MutexLock lock(mutex_);
       if (stopping_ || paused_ || BaseDue()) break;
     }
+    TM_RETURN_IF_ERROR(StillOwner());
     TM_ASSIGN_OR_RETURN(const archive::LogEntry merged, archive::Merge(parts_.store, run, *parts_.codec.keys));
     const MutexLock lock(mutex_);
     state_.merged_objects += run.size();
@@ -276,6 +284,8 @@ absl::StatusOr<archive::RetentionPlan> Upkeep::Truncate(Timestamp until, bool dr
   TM_ASSIGN_OR_RETURN(const archive::RetentionPlan plan,
                       archive::PlanRetention(parts_.store, catalog, until, parts_.clock.WallMicros()));
   if (dry_run) return plan;
+  // Of a timeline that begins after this the carrying out takes care.
+  TM_RETURN_IF_ERROR(StillOwner());
   TM_RETURN_IF_ERROR(archive::CarryOut(parts_.store, plan, parts_.clock));
   const MutexLock lock(mutex_);
   state_.deleted_objects += plan.bases.size() + plan.log.size() + plan.files.size();

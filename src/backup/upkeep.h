@@ -74,7 +74,8 @@ class Upkeep {
   // Ends everything; the store was cancelled before.
   void Stop();
 
-  // Deletes what only moments before `until` need; `dry_run`: only says what. On the caller's thread.
+  // Deletes what only moments before `until` need; `dry_run`: only says what. On the caller's thread. IsFenced, and
+  // nothing is deleted, once the archive has a newer timeline.
   absl::StatusOr<archive::RetentionPlan> Truncate(Timestamp until, bool dry_run);
 
   struct State {
@@ -97,6 +98,8 @@ class Upkeep {
   bool BaseDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunBase(std::unique_ptr<BaseSnapshot> snapshot);
   absl::StatusOr<archive::Manifest> SendBase(const BaseSnapshot& snapshot);
+  // IsFenced once the archive has a newer timeline.
+  absl::Status StillOwner();
   absl::Status RunMerge();
   absl::Status RunRetention();
   void NoteTrouble(std::string_view what, const absl::Status& status);
