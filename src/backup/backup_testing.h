@@ -323,6 +323,18 @@ class BackupTest : public testing::Test {
         archive::EncodeTimeline(
             {.timeline = Timeline{2}, .parent = Timeline{1}, .fork = engine_->last_end(), .reason = "promotion"}));
   }
+  archive::Origin Origin() const {
+    const engine::Identity& identity = manager_->identity();
+    return {.cluster_id = identity.cluster_id, .timeline = identity.timeline, .timeline_id = identity.timeline_id};
+  }
+  // CRC field of the last record in the archive.
+  uint32_t LastArchivedCrc() {
+    const archive::LogEntry last = Load(place().bucket).log.at(format::kFirstTimeline).back();
+    objstore::MemoryStore store(place().bucket);
+    const auto object = archive::DecodeLogObject(*store.Get(last.key), *archive::KeyRing::Empty());
+    TM_CHECK(object.ok(), "{}: {}", last.key, Message(object.status()));
+    return object->header.last_crc;
+  }
   // Puts of log objects wait at the gate.
   void HoldLogPuts() {
     gate_.Close();

@@ -270,6 +270,27 @@ TEST_F(BackupTest, AnArchiveThatHasMoreThanTheLogIsNotOverwritten) {
   EXPECT_FALSE(Flush().success);
 }
 
+// A clock that was set back while the server was down.
+TEST_F(BackupTest, ARestartGivesNoTimestampThatTheArchiveHasClosed) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const Timestamp before = engine_->clock().Now();
+  const Timestamp closed{before.micros + 3'600'000'000};
+  const Lsn end = engine_->last_end();
+  archive::LogObjectWriter writer({}, Origin(), end, LastArchivedCrc());
+  const auto published = writer.Finish(closed);
+  ASSERT_TRUE(published.ok());
+  place().bucket->Set(format::LogObjectKey(published->name), published->bytes);
+  Restart();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  ASSERT_EQ(Status().checkpoint_time, closed);
+  Set("b", "2");
+  const auto record = PeekRecord(engine_->log(), end);
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_GT(record->timestamp, closed);
+}
+
 TEST_F(BackupTest, AGapIsNamedAndANewBaseComesByItself) {
   Start();
   Set("a", "1");
