@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "archive/archive_testing.h"
 #include "archive/catalog.h"
 #include "archive/codec.h"
 #include "backup/manager.h"
@@ -334,6 +335,19 @@ class BackupTest : public testing::Test {
     const auto object = archive::DecodeLogObject(*store.Get(last.key), *archive::KeyRing::Empty());
     TM_CHECK(object.ok(), "{}: {}", last.key, Message(object.status()));
     return object->header.last_crc;
+  }
+  // An object that the server of a copy of our data directory would put which wrote this at the archive's end `at`.
+  // Returns its key.
+  std::string PutTwinsObject(Lsn at, std::string_view value) {
+    const uint32_t crc = LastArchivedCrc();
+    archive::TestLog log(format::kFirstTimeline, at, crc, engine_->clock().Now().micros);
+    archive::LogObjectWriter writer({}, Origin(), at, crc);
+    TM_CHECK(writer.Add(log.NextPut("key", value)).ok(), "a record of its own");
+    const auto object = writer.Finish(log.timestamp());
+    TM_CHECK(object.ok(), "{}", Message(object.status()));
+    std::string key = format::LogObjectKey(object->name);
+    place().bucket->Set(key, object->bytes);
+    return key;
   }
   // Puts of log objects wait at the gate.
   void HoldLogPuts() {

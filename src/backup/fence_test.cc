@@ -104,5 +104,33 @@ TEST_F(BackupTest, AFencedTasksBaseIsBrokenOff) {
   EXPECT_LE(CountObjects("files/"), 4u);
 }
 
+// The server of a copied data directory is of the same timeline by number and id; it goes on from the same place.
+TEST_F(BackupTest, ATwinThatWritesBesideUsEndsEveryYes) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const std::string key = PutTwinsObject(Status().checkpoint, "another value");
+  SetMany(3, 10);
+  const Lsn before = Status().checkpoint;
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr(key));
+  EXPECT_EQ(Status().state, TaskState::kFenced);
+  EXPECT_EQ(Status().checkpoint, before);
+}
+
+TEST_F(BackupTest, ATwinIsSeenWhileTheLogIsIdle) {
+  options_.timings.closed_every = milliseconds(5);
+  manager_.reset();
+  OpenManager();
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  const std::string key = PutTwinsObject(Status().checkpoint, "another value");
+  WaitUntil([&] { return Status().state == TaskState::kFenced; }, "fenced");
+  EXPECT_THAT(Status().cause, HasSubstr(key));
+}
+
 }  // namespace
 }  // namespace tidemark::backup

@@ -133,6 +133,7 @@ class Task {
   // Flushing (task_flush.cc).
   void Execute(const FlushOrder& order);
   absl::Status UploadOrder(const FlushOrder& order, Shipped* confirmed);
+  absl::Status CheckFences(Lsn confirmed);
   absl::Status Confirm(const FlushOrder& order, const Shipped& shipped, Shipped* confirmed);
   void EndOrder(const FlushOrder& order, const Shipped& confirmed, const absl::Status& status, SteadyTime since);
   void AfterFlush(bool moved);

@@ -145,7 +145,7 @@ absl::Status Task::UploadOrder(const FlushOrder& order, Shipped* confirmed) {
   });
   if (latest.lsn == confirmed->lsn) return status;
   // What came through counts, also when what follows it did not; the last of it is reported with the end.
-  const absl::Status fence = CheckFence(*store_, parts_.identity.timeline);
+  const absl::Status fence = CheckFences(confirmed->lsn);
   if (fence.ok()) {
     *confirmed = latest;
     last_crc_ = latest.last_crc;
@@ -153,9 +153,15 @@ absl::Status Task::UploadOrder(const FlushOrder& order, Shipped* confirmed) {
   return status.ok() || IsFenced(fence) ? fence : status;
 }
 
+// Whether the archive is still ours alone: no successor's, and no twin's beyond what is confirmed.
+absl::Status Task::CheckFences(Lsn confirmed) {
+  TM_RETURN_IF_ERROR(CheckFence(*store_, parts_.identity.timeline));
+  return uploader_->CheckAlone(confirmed);
+}
+
 // A long flush tells how far it is.
 absl::Status Task::Confirm(const FlushOrder& order, const Shipped& shipped, Shipped* confirmed) {
-  TM_RETURN_IF_ERROR(CheckFence(*store_, parts_.identity.timeline));
+  TM_RETURN_IF_ERROR(CheckFences(confirmed->lsn));
   *confirmed = shipped;
   last_crc_ = shipped.last_crc;
   last_confirm_ = steady_clock::now();
@@ -360,7 +366,7 @@ void Task::PutClosed() {
 }
 
 absl::Status Task::PutClosedAt(Lsn at, Timestamp closed) {
-  TM_RETURN_IF_ERROR(CheckFence(*store_, parts_.identity.timeline));
+  TM_RETURN_IF_ERROR(CheckFences(at));
   TM_ASSIGN_OR_RETURN(const Uploader::Closed put, uploader_->PutClosed(at, last_crc_.value_or(0), closed));
   if (!closed_key_.empty() && closed_key_ != put.key) superseded_.push_back(closed_key_);
   closed_key_ = put.key;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "archive/block.h"
 #include "backup/archive_claim.h"
 #include "base/check.h"
 #include "format/log_format.h"
@@ -147,6 +148,11 @@ absl::Status Uploader::Run(Job* job) {
 
 absl::Status Uploader::Put(const archive::LogObjectWriter::Object& object) {
   const std::string key = format::LogObjectKey(object.name);
+  {
+    // Before it is there. Should another's be there already, the comparison tells.
+    const MutexLock lock(mutex_);
+    own_[key] = object.name.end;
+  }
   absl::Status status = store_.Put(key, object.bytes, objstore::PutCondition::kMustNotExist);
   return absl::IsAlreadyExists(status) ? CompareWithPresent(key, object.header) : status;
 }
@@ -254,6 +260,70 @@ absl::StatusOr<Uploader::Closed> Uploader::PutClosed(Lsn at, uint32_t previous_c
   TM_ASSIGN_OR_RETURN(const archive::LogObjectWriter::Object object, writer.Finish(closed));
   TM_RETURN_IF_ERROR(Put(object));
   return Closed{.key = format::LogObjectKey(object.name), .stored_bytes = object.bytes.size()};
+}
+
+// An object of before a restart or of a flush that failed says what the log says; what another server wrote does not.
+absl::StatusOr<bool> Uploader::IsInOurLog(const std::string& key, const format::LogObjectName& name) {
+  if (name.end > log_.appended()) return false;
+  const absl::StatusOr<std::string> bytes = store_.GetRange(key, 0, format::kObjectHeaderSize);
+  if (absl::IsNotFound(bytes.status())) return true;  // gone again
+  TM_RETURN_IF_ERROR(bytes.status());
+  const absl::StatusOr<format::ObjectHeader> header = format::DecodeObjectHeader(*bytes);
+  if (!header.ok() || header->cluster_id != options_.origin.cluster_id ||
+      header->timeline_id != options_.origin.timeline_id || header->first != name.first || header->end != name.end) {
+    return false;
+  }
+  const auto differs = [](const absl::Status& status) {
+    // No record of ours begins there; or it is not written yet, and so was not put by us; or the log has let go of it,
+    // and what we put ourselves is known otherwise.
+    return absl::IsDataLoss(status) || absl::IsOutOfRange(status) || absl::IsDeadlineExceeded(status);
+  };
+  const absl::StatusOr<std::unique_ptr<log::Cursor>> cursor = log_.OpenCursor(name.first, log::ReadLimit::kWritten);
+  if (differs(cursor.status())) return false;
+  if (!cursor.ok()) return LogError(cursor.status());
+  archive::ContentHash hash;
+  while ((*cursor)->position() < name.end) {
+    const absl::StatusOr<log::Record> record = (*cursor)->Next(milliseconds(0));
+    if (differs(record.status())) return false;
+    if (!record.ok()) return LogError(record.status());
+    hash.Update(record->raw);
+  }
+  return (*cursor)->position() == name.end && hash.Digest() == header->plain_hash;
+}
+
+absl::Status Uploader::CheckAlone(Lsn confirmed) {
+  // From one position further back than what is confirmed: one that wrote at the same time as we did began there too.
+  if (confirmed_ != confirmed) look_from_ = std::min(confirmed_.value_or(confirmed), confirmed);
+  confirmed_ = confirmed;
+  {
+    const MutexLock lock(mutex_);
+    std::erase_if(own_, [&](const auto& own) { return own.second <= confirmed; });
+  }
+  const Timeline timeline = options_.origin.timeline;
+  std::string after = format::LogObjectKey({timeline, look_from_, look_from_, Timestamp{}, Timestamp{}});
+  for (bool more = true; more;) {
+    TM_ASSIGN_OR_RETURN(const objstore::ListPage page, store_.List(format::LogFolder(timeline), after, 1000));
+    for (const objstore::ObjectInfo& object : page.objects) {
+      const std::optional<format::LogObjectName> name = format::ParseLogObjectKey(object.key);
+      if (!name || name->end <= confirmed) continue;
+      {
+        const MutexLock lock(mutex_);
+        if (own_.contains(object.key)) continue;
+      }
+      TM_ASSIGN_OR_RETURN(const bool ours, IsInOurLog(object.key, *name));
+      if (!ours) {
+        return FencedError(
+            fmt::format("{} in the archive at {} has other log of this timeline than this server's from LSN {} on: "
+                        "another server writes there, one started from a copy of this one's data directory perhaps",
+                        object.key, store_.display_uri(), name->first.value));
+      }
+      const MutexLock lock(mutex_);
+      own_[object.key] = name->end;
+    }
+    more = page.more && !page.objects.empty();
+    if (more) after = page.objects.back().key;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RecordPeek> PeekRecord(log::Log& log, Lsn at) {

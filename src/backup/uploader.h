@@ -4,7 +4,7 @@
 // Memory: at most `parallel` objects are in flight, each with its plain bytes (object_bytes, or one record that is
 // larger) and what they become, whatever the backlog.
 //
-// Threads: Upload, PutClosed and FirstTimestamp from one thread at a time. Further objects than the first of a range
+// Threads: Upload, PutClosed and CheckAlone from one thread at a time. Further objects than the first of a range
 // are handled by threads of its own. Cancel the store to end an upload early.
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,6 +72,12 @@ class Uploader {
   };
   absl::StatusOr<Closed> PutClosed(Lsn at, uint32_t previous_crc, Timestamp closed);
 
+  // Whether nobody else puts log of our timeline: a server started from a copy of our data directory has the timeline's
+  // id as we do, and no claim tells the two apart. IsFenced, with the object's name, when the archive has log beyond
+  // `confirmed` that this uploader did not put and that our log does not have, byte for byte. Costs one list, and a
+  // look into each object that is new to us. `confirmed`: up to where the archive is known to be complete.
+  absl::Status CheckAlone(Lsn confirmed);
+
   // Most bytes that were in flight at any time.
   uint64_t peak_bytes() const { return peak_bytes_.load(std::memory_order_relaxed); }
 
@@ -82,6 +89,7 @@ class Uploader {
   absl::Status Run(Job* job);
   absl::Status Put(const archive::LogObjectWriter::Object& object);
   absl::Status CompareWithPresent(const std::string& key, const format::ObjectHeader& ours);
+  absl::StatusOr<bool> IsInOurLog(const std::string& key, const format::LogObjectName& name);
   void Submit(const std::shared_ptr<Job>& job);
   absl::Status Await(Job* job);
   void Work();
@@ -96,6 +104,10 @@ class Uploader {
   // The record that did not fit into the object before.
   std::string carried_;
 
+  // What CheckAlone looked from last, and the position before.
+  std::optional<Lsn> confirmed_;
+  Lsn look_from_;
+
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> peak_bytes_{0};
 
@@ -103,6 +115,8 @@ class Uploader {
   CondVar changed_;
   std::deque<std::shared_ptr<Job>> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Objects beyond what is confirmed that are, or may be, ours; with their ends.
+  std::map<std::string, Lsn> own_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 

@@ -64,6 +64,45 @@ TEST_F(UploaderTest, WhatIsAheadOfAHoleDoesNotCount) {
   EXPECT_GE(puts, 2);
 }
 
+TEST_F(UploaderTest, WhatWasPutBeyondAHoleBeforeAKillIsNoTwins) {
+  SetMany(200, 4 << 10);
+  const Lsn end = SyncedEnd();
+  objstore::MemoryStore store(place().bucket);
+  store.SetHook([](objstore::MemoryStore::Operation operation, std::string_view key) {
+    const auto name = format::ParseLogObjectKey(key);
+    const bool hole = operation == objstore::MemoryStore::Operation::kPut && name && name->first == format::kFirstLsn;
+    return hole ? absl::UnavailableError("reset") : absl::OkStatus();
+  });
+  const auto ignore = [](const Shipped&) { return absl::OkStatus(); };
+  const UploadRange range{.from = format::kFirstLsn, .cut = end};
+  ASSERT_FALSE(Make(store, 64 << 10).Upload(range, ignore).ok());
+  ASSERT_GT(place().bucket->size(), 0u);
+  store.SetHook(nullptr);
+  Uploader again = Make(store, 100 << 10);
+  const absl::Status status = again.Upload(range, [&](const Shipped&) { return again.CheckAlone(range.from); });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// One that wrote at the same time as we did, and looked before we had put anything.
+TEST_F(UploaderTest, ATwinsObjectIsFoundAlthoughItBeginsBeforeWhatIsConfirmed) {
+  Set("a", "1");
+  const Lsn end = SyncedEnd();
+  objstore::MemoryStore store(place().bucket);
+  Uploader uploader = Make(store, 64 << 10);
+  const UploadRange range{.from = format::kFirstLsn, .cut = end};
+  ASSERT_TRUE(uploader.Upload(range, [](const Shipped&) { return absl::OkStatus(); }).ok());
+  EXPECT_TRUE(uploader.CheckAlone(range.from).ok());
+  archive::TestLog twin;
+  archive::LogObjectWriter writer({}, {.timeline = Timeline{1}}, range.from, 0);
+  ASSERT_TRUE(writer.Add(twin.NextPut("key", std::string(end - range.from, 'x'))).ok());
+  const auto object = writer.Finish(twin.timestamp());
+  ASSERT_TRUE(object.ok()) << object.status();
+  ASSERT_GT(object->name.end, end);
+  place().bucket->Set(format::LogObjectKey(object->name), object->bytes);
+  const absl::Status status = uploader.CheckAlone(end);
+  EXPECT_TRUE(IsFenced(status)) << status;
+}
+
 TEST_F(UploaderTest, ALogThatDoesNotFollowWhatTheArchiveEndsWithIsRefused) {
   Set("a", "1");
   const Lsn end = SyncedEnd();
