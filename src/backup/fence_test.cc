@@ -12,6 +12,74 @@ using objstore::MemoryStore;
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 
+TEST_F(BackupTest, AnotherWritersObjectIsNotTakenForOurs) {
+  Start();
+  ASSERT_TRUE(Flush().success);
+  Set("a", "1");
+  place().SetHook([this](MemoryStore::Operation operation, std::string_view key) {
+    const auto name = format::ParseLogObjectKey(key);
+    if (operation != MemoryStore::Operation::kPut || !name) return absl::OkStatus();
+    archive::Origin stranger{.timeline = name->timeline};
+    stranger.cluster_id.fill(0xee);
+    archive::LogObjectWriter writer({}, stranger, name->first, 0);
+    place().bucket->Set(key, writer.Finish(name->closed_timestamp)->bytes);
+    return absl::OkStatus();
+  });
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Status().state, TaskState::kFenced);
+  EXPECT_THAT(Status().cause, HasSubstr("somebody else"));
+}
+
+TEST_F(BackupTest, ANewerTimelineEndsEveryYes) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  place().bucket->Set(format::TimelineKey(Timeline{2}),
+                      archive::EncodeTimeline({.timeline = Timeline{2}, .parent = Timeline{1}, .reason = "promotion"}));
+  Set("b", "2");
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("timeline 2"));
+  EXPECT_EQ(Status().state, TaskState::kFenced);
+  Restart();
+  WaitUntil([&] { return Status().state == TaskState::kFenced; }, "fenced after a restart too");
+  EXPECT_FALSE(Flush().success);
+}
+
+TEST_F(BackupTest, AnotherClustersArchiveIsRefusedAndBothAreNamed) {
+  archive::Identity other;
+  other.cluster_id.fill(0xab);
+  place().bucket->Set(format::kArchiveIdentityName, archive::EncodeIdentity(other));
+  const absl::Status status = manager_->Start(Config());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(status)), HasSubstr(IdToHex(other.cluster_id)));
+  EXPECT_THAT(std::string(Message(status)), HasSubstr(IdToHex(manager_->identity().cluster_id)));
+  EXPECT_TRUE(manager_->Status().empty());
+  EXPECT_EQ(place().bucket->size(), 1u);
+}
+
+// A copy of the data directory that went on by itself, or a log that lost its end.
+TEST_F(BackupTest, AnArchiveThatHasMoreThanTheLogIsNotOverwritten) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  manager_.reset();
+  const Lsn end = engine_->last_end();
+  archive::Origin ours{.timeline = Timeline{1}};
+  archive::LogObjectWriter writer({}, ours, end, 0);
+  format::LogObjectName name = writer.Finish(Timestamp{1ull << 60})->name;
+  name.end = end + 1000;
+  place().bucket->Set(format::LogObjectKey(name), "what another has written");
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kFenced || Status().state == TaskState::kErroring; },
+            "a refusal");
+  Set("b", "2");
+  EXPECT_FALSE(Flush().success);
+}
+
 // The successor's restore points are not for the predecessor to delete.
 TEST_F(BackupTest, ATaskWithASuccessorDeletesNothing) {
   Start();
