@@ -50,6 +50,19 @@ TEST_F(SlowlogTest, KeepsTheNewestOfTheSlow) {
   EXPECT_EQ(slowlog_.size(), 0U);
 }
 
+TEST_F(SlowlogTest, ShowsNoPasswords) {
+  slowlog_.SetThreshold(0);
+  Offer({"AUTH", "default", "hunter2"}, 1);
+  Offer({"hello", "3", "AUTH", "default", "hunter2", "SETNAME", "me"}, 1);
+  Offer({"config", "SET", "maxclients", "10", "requirepass", "hunter2"}, 1);
+  const auto entries = slowlog_.Newest(3);
+  EXPECT_EQ(entries[2].args, (std::vector<std::string>{"AUTH", "(redacted)", "(redacted)"}));
+  EXPECT_EQ(entries[1].args,
+            (std::vector<std::string>{"hello", "3", "AUTH", "(redacted)", "(redacted)", "SETNAME", "me"}));
+  EXPECT_EQ(entries[0].args,
+            (std::vector<std::string>{"config", "SET", "maxclients", "10", "requirepass", "(redacted)"}));
+}
+
 TEST_F(SlowlogTest, CutsWhatIsLong) {
   slowlog_.SetThreshold(0);
   Offer({"set", std::string(200, 'v')}, 1);

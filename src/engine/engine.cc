@@ -41,6 +41,11 @@ absl::Status RefuseHalfRestored(FileSystem& fs, const std::string& folder) {
                 folder);
 }
 
+// Named by MakeSnapshot, not by SnapshotAs.
+bool IsSnapshotOfLsn(std::string_view name) {
+  return name.size() == 16 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 // A thread that runs a step whenever it is woken, and at the latest after the time that the step returned.
 class Ticker {
  public:
@@ -368,6 +373,12 @@ absl::StatusOr<Lsn> EngineImpl::MakeSnapshot() {
   if (std::find(present.begin(), present.end(), name) != present.end()) return applied;
   TM_ASSIGN_OR_RETURN(const Lsn lsn, store_->Snapshot(parent + "/" + name, SyncLog()));
   TM_RETURN_IF_ERROR(fs_.SyncFolder(parent));
+  for (const std::string& former : present) {
+    if (!IsSnapshotOfLsn(former)) continue;
+    std::error_code failed;
+    std::filesystem::remove_all(parent + "/" + former, failed);
+    if (failed) options_.report(fmt::format("snapshots: {} cannot be removed: {}", former, failed.message()));
+  }
   return lsn;
 }
 

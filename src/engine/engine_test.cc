@@ -293,6 +293,18 @@ TEST_F(EngineTest, ASnapshotOpensAsAStoreAtItsLsn) {
   EXPECT_EQ(types::DecodeKeyValue(row->view())->string, "1");
 }
 
+TEST_F(EngineTest, OnlyTheNewestSnapshotTakesRoom) {
+  ASSERT_TRUE(Set("k", "one").ok());
+  ASSERT_TRUE(engine_->SnapshotAs("base").ok());
+  ASSERT_TRUE(engine_->Snapshot().ok());
+  ASSERT_TRUE(Set("k", "two").ok());
+  const absl::StatusOr<Lsn> newest = engine_->Snapshot();
+  ASSERT_TRUE(newest.ok()) << newest.status();
+  const auto names = fs_.List(folder_ + "/snapshots");
+  ASSERT_TRUE(names.ok());
+  EXPECT_EQ(*names, (std::vector<std::string>{fmt::format("{:016x}", newest->value), "base"}));
+}
+
 TEST_F(EngineTest, ANamedSnapshotReplacesTheOneBefore) {
   ASSERT_TRUE(Set("k", "one").ok());
   const absl::StatusOr<Lsn> first = engine_->SnapshotAs("base");

@@ -137,7 +137,8 @@ TEST(BlockHeader, ComesBackAsWrittenAndAnyFlippedBitIsFound) {
   header.tag[15] = 2;
   const std::string good = EncodeBlockHeader(header, content) + content;
   std::string_view stored;
-  const auto read = DecodeBlock(good + "what follows", &stored);
+  const std::string followed = good + "what follows";
+  const auto read = DecodeBlock(followed, &stored);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(stored, content);
   EXPECT_EQ(read->plain_bytes, 40u);
