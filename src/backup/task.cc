@@ -419,7 +419,7 @@ void Task::Watch() {
   const uint64_t now = parts_.clock.MonotonicMicros();
   const uint64_t here = checkpoint_;
   const bool behind = parts_.engine.log().appended().value > here;
-  if (!watched_ || !behind || here != watch_checkpoint_) {
+  if (watch_since_micros_ == 0 || !watched_ || !behind || here != watch_checkpoint_) {
     watch_checkpoint_ = here;
     watch_since_micros_ = now;
     stalled_ = false;

@@ -80,7 +80,7 @@ absl::StatusOr<Listing> Load(objstore::ObjectStore& store) {
 }
 
 std::string StartOf(const archive::Window& window) {
-  return window.base ? fmt::format("from the base at LSN {}", window.base->name.lsn.value) : "from the log's origin";
+  return window.base ? fmt::format("from the base at lsn:{:x}", window.base->name.lsn.value) : "from the log's origin";
 }
 
 void PrintText(const std::string& uri, const Listing& listing) {
@@ -105,15 +105,16 @@ void PrintText(const std::string& uri, const Listing& listing) {
     const format::BaseName& name = base.entry.name;
     const bool read = base.manifest.ok();
     bases.push_back({HumanTime(name.timestamp.micros), std::to_string(name.timeline.value),
-                     std::to_string(name.lsn.value), read ? std::to_string(base.manifest->files.size()) : "?",
+                     fmt::format("lsn:{:x}", name.lsn.value), read ? std::to_string(base.manifest->files.size()) : "?",
                      read ? HumanSize(base.manifest->bytes()) : "UNREADABLE"});
   }
   if (bases.size() > 1) fmt::print("\n{}", Table(bases));
   Rows log{{"LOG OF TIMELINE", "FROM LSN", "TO LSN", "FROM", "TO", "OBJECTS", "SIZE", "GAPS"}};
   for (const LogLine& line : listing.log) {
-    log.push_back({std::to_string(line.timeline.value), std::to_string(line.from.value), std::to_string(line.to.value),
-                   HumanTime(line.first.micros), HumanTime(line.closed.micros), std::to_string(line.objects),
-                   HumanSize(line.bytes), line.gaps == 0 ? "none" : std::to_string(line.gaps)});
+    log.push_back({std::to_string(line.timeline.value), fmt::format("lsn:{:x}", line.from.value),
+                   fmt::format("lsn:{:x}", line.to.value), HumanTime(line.first.micros), HumanTime(line.closed.micros),
+                   std::to_string(line.objects), HumanSize(line.bytes),
+                   line.gaps == 0 ? "none" : std::to_string(line.gaps)});
   }
   if (log.size() > 1) fmt::print("\n{}", Table(log));
   const auto live = std::count_if(catalog.leases.begin(), catalog.leases.end(),
@@ -187,6 +188,9 @@ absl::StatusOr<int> ListArchive(objstore::ObjectStore& store, const archive::Key
   for (const auto& [key, status] : listing.damaged) warn(status);
   for (const BaseLine& base : listing.bases) {
     if (!base.manifest.ok()) warn(base.manifest.status());
+  }
+  for (const LogLine& line : listing.log) {
+    if (line.gaps > 0) exit_code = kArchiveDamaged;
   }
   return exit_code;
 }

@@ -59,8 +59,8 @@ std::string LogFacts(const std::vector<archive::LogEntry>& entries) {
     end = std::max(end, entry.name.end);
     bytes += entry.size;
   }
-  return fmt::format("LSN {} to {}, {} objects, {}", entries.front().name.first.value, end.value, entries.size(),
-                     HumanSize(bytes));
+  return fmt::format("lsn:{:x} to lsn:{:x}, {} objects, {}", entries.front().name.first.value, end.value,
+                     entries.size(), HumanSize(bytes));
 }
 
 // Every finding stands under one item; those of no other under the last.
@@ -84,7 +84,7 @@ std::vector<Item> Itemise(const VerifyReport& report) {
         [timeline = timeline](const Finding& finding) { return IsOfTimeline(finding, timeline); });
   }
   for (const archive::BaseEntry& base : catalog.bases) {
-    add(fmt::format("base at LSN {}", base.name.lsn.value), HumanTime(base.name.timestamp.micros),
+    add(fmt::format("base at lsn:{:x}", base.name.lsn.value), HumanTime(base.name.timestamp.micros),
         [&](const Finding& finding) { return finding.key == base.key; });
   }
   if (!catalog.files.empty()) {

@@ -115,7 +115,7 @@ void PrintTable(const LogFlushArguments& arguments, const std::vector<NodeResult
       const bool success = task.Number("success") != 0;
       const auto number = [&task](std::string_view field) { return static_cast<uint64_t>(task.Number(field)); };
       rows.push_back({node, task.Text("task"), success ? "durable" : task.Text("code"),
-                      HumanTime(number("flushed_time")), std::to_string(number("flushed")),
+                      HumanTime(number("flushed_time")), fmt::format("lsn:{:x}", number("flushed")),
                       HumanDuration(number("rpo_micros")), HumanSize(number("bytes")),
                       HumanDuration(number("waited_micros"))});
       if (!success) fmt::print(stderr, "tidemark: {}: task {}: {}\n", node, task.Text("task"), task.Text("error"));

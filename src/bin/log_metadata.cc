@@ -39,7 +39,7 @@ void PrintForPeople(const std::string& uri, const archive::Catalog& catalog,
              HumanSize(catalog.log_bytes));
   if (windows.empty()) fmt::print("  restorable    nothing yet\n");
   for (const archive::Window& window : windows) {
-    fmt::print("  restorable    {} … {} (timeline {}, LSN {} … {})\n", HumanTime(window.from.micros),
+    fmt::print("  restorable    {} … {} (timeline {}, lsn:{:x} … lsn:{:x})\n", HumanTime(window.from.micros),
                HumanTime(window.to.micros), window.timeline.value, window.from_lsn.value, window.to_lsn.value);
   }
 }

@@ -37,7 +37,7 @@ void PrintTask(const Reply& task, uint64_t now) {
   } else {
     Line("restorable", "NO: " + task.Text("not_restorable"));
   }
-  Line("checkpoint", fmt::format("{}; gap={} (LSN {} of {})", HumanTime(checkpoint),
+  Line("checkpoint", fmt::format("{}; gap={} (lsn:{:x} of lsn:{:x})", HumanTime(checkpoint),
                                  checkpoint == 0 || checkpoint > now ? "0 s" : HumanDuration(now - checkpoint),
                                  number("checkpoint"), number("log_end")));
   Line("RPO", number("rpo_micros") == 0 ? "0: nothing could be lost"

@@ -38,7 +38,7 @@ void AppendValue(double value, std::string* out) {
   } else if (value == std::floor(value) && std::fabs(value) < kExact) {
     fmt::format_to(std::back_inserter(*out), "{}", static_cast<int64_t>(value));
   } else {
-    fmt::format_to(std::back_inserter(*out), "{:.9g}", value);
+    fmt::format_to(std::back_inserter(*out), "{}", value);
   }
 }
 

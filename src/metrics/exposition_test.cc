@@ -34,8 +34,10 @@ TEST(Page, EscapesWhatWouldBreakALine) {
 TEST(Page, KeepsEveryDigitOfAWholeNumber) {
   Page page;
   page.Gauge("bytes", 4503599627370497.0, "");
+  page.Gauge("time", 1795283453.804217, "");
   page.Gauge("nothing", std::nan(""), "");
   EXPECT_NE(page.text().find("\nbytes 4503599627370497\n"), std::string::npos);
+  EXPECT_NE(page.text().find("\ntime 1795283453.804217\n"), std::string::npos);
   EXPECT_NE(page.text().find("\nnothing NaN\n"), std::string::npos);
 }
 

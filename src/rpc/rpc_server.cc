@@ -80,8 +80,11 @@ class RpcServerImpl final : public RpcServer {
     // One server an address: gRPC makes a whole server fail when one address of it does.
     for (std::string_view address : options.addresses) {
       const bool optional = address.starts_with('-');
+      // gRPC's IPv4 wildcard takes IPv6 as well.
+      if (address.ends_with("::*") && all_ && listening > 0) continue;
       if (optional) address.remove_prefix(1);
       const uint16_t port = options.port != 0 ? options.port : port_;
+      all_ = all_ || address == "*" || address == "0.0.0.0";
       if (Serve(GrpcAddress(address, port), credentials)) {
         ++listening;
       } else if (!optional) {
@@ -123,6 +126,7 @@ class RpcServerImpl final : public RpcServer {
   LogBackupService log_backup_{services_};
   BackupService backup_{services_};
   uint16_t port_ = 0;
+  bool all_ = false;  // the IPv4 wildcard is among what is listened on
   std::vector<std::unique_ptr<grpc::Server>> servers_;
 };
 
