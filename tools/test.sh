@@ -110,7 +110,7 @@ run_tests() {
     else skip simulation "there is none"
     fi
   fi
-  step $((900 * factor)) "build: thread sanitizer" build tsan threaded_tests
+  step $((1500 * factor)) "build: thread sanitizer" build tsan threaded_tests
   if $step_ok; then step $((300 * factor)) "unit tests (tsan)" run_threaded; fi
   if have 'tests/fuzz/*_fuzz.cc'; then
     step $((900 * factor)) "build: fuzzers" build fuzz fuzzers

@@ -99,8 +99,8 @@ class Engine {
   virtual HybridClock& clock() = 0;
   virtual void SetChangeListener(ChangeListener* listener) = 0;
 
-  // A snapshot in folder/snapshots/<lsn>, by hard links; earlier ones of this kind go, since they hold disk space as the
-  // store moves on. Returns its LSN. Blocks; not on an I/O thread.
+  // A snapshot in folder/snapshots/<lsn>, by hard links; earlier ones of this kind go, since they hold disk space as
+  // the store moves on. Returns its LSN. Blocks; not on an I/O thread.
   virtual absl::StatusOr<Lsn> Snapshot() = 0;
   // A snapshot in folder/snapshots/<name>, replacing one of that name; the caller removes it. Returns its LSN. Blocks.
   virtual absl::StatusOr<Lsn> SnapshotAs(std::string_view name) = 0;
