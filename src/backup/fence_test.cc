@@ -120,36 +120,6 @@ TEST_F(BackupTest, ATaskWithASuccessorCompletesNoBase) {
   EXPECT_THAT(Status().cause, HasSubstr("timeline 2"));
 }
 
-TEST_F(BackupTest, ATaskWithASuccessorMergesNothing) {
-  options_.timings.merge_every = milliseconds(5);
-  options_.timings.merge.at_least = 4;
-  options_.timings.merge.grace_micros = 0;
-  manager_.reset();
-  OpenManager();
-  std::atomic<bool> connecting{false};
-  place().SetHook([&](MemoryStore::Operation operation, std::string_view key) {
-    if (operation == MemoryStore::Operation::kPut && key == format::kArchiveIdentityName && connecting) gate_.Pass();
-    const bool merging = operation == MemoryStore::Operation::kGet && key.starts_with("log/") && !connecting;
-    return merging ? absl::UnavailableError("reset") : absl::OkStatus();
-  });
-  Start();
-  for (int i = 0; i < 10; ++i) {
-    Set("k", std::to_string(i));
-    ASSERT_TRUE(Flush().success);
-  }
-  ASSERT_TRUE(manager_->Pause("t", "", std::chrono::seconds(0)).ok());
-  PutSuccessor();
-  gate_.Close();
-  connecting = true;
-  ASSERT_TRUE(manager_->Resume("t").ok());
-  const auto refused = [&] { return Status().cause.find("timeline 2") != std::string::npos; };
-  WaitUntil([&] { return refused() || Status().merged_objects > 0; }, "the next merge");
-  EXPECT_EQ(Status().merged_objects, 0u);
-  EXPECT_EQ(CountObjects("log/"), 10u);
-  gate_.Open();
-  WaitUntil([&] { return Status().state == TaskState::kFenced; }, "fenced");
-}
-
 // Not even a part of it: a fenced task leaves the archive alone.
 TEST_F(BackupTest, AFencedTasksBaseIsBrokenOff) {
   Start();

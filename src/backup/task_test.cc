@@ -262,7 +262,7 @@ TEST_F(BackupTest, ABaseThatOvertookTheLogDoesNotMakeAReconnectSkipIt) {
 
   // As after kill -9 between a manifest and the next flush.
   SetMany(20, 100);
-  ASSERT_TRUE(manager_->TakeBase("t").ok());
+  WaitUntil([&] { return manager_->TakeBase("t").ok(); }, "the end of the first base's upkeep");
   WaitUntil([&] { return CountObjects("base/") == 2; }, "the second base");
   manager_.reset();
   OpenManager();

@@ -10,6 +10,13 @@ namespace {
 
 class UploaderTest : public BackupTest {
  protected:
+  // No task holds the log here, and the purge keeps nothing that nobody holds.
+  UploaderTest() {
+    log::Lease lease;
+    lease.name = "test";
+    lease.position = format::kFirstLsn;
+    EXPECT_TRUE(engine_->log().TakeLease(lease).ok());
+  }
   Uploader Make(objstore::ObjectStore& store, uint64_t object_bytes) {
     return Uploader(engine_->log(), store,
                     {.codec = {}, .origin = {.timeline = Timeline{1}}, .object_bytes = object_bytes, .parallel = 2});

@@ -376,7 +376,7 @@ absl::StatusOr<Lsn> EngineImpl::MakeSnapshot() {
   for (const std::string& former : present) {
     if (!IsSnapshotOfLsn(former)) continue;
     std::error_code failed;
-    std::filesystem::remove_all(parent + "/" + former, failed);
+    std::filesystem::remove_all(fmt::format("{}/{}", parent, former), failed);
     if (failed) options_.report(fmt::format("snapshots: {} cannot be removed: {}", former, failed.message()));
   }
   return lsn;

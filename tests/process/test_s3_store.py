@@ -220,7 +220,8 @@ def test_reads_that_are_cut_or_stand_still_go_on_where_they_were():
         proxy.add("cut_body", "GET", times=8)
         assert store.ok("getstream", "k")["sha256"] == wanted
         assert proxy.count("GET") == 9
-        assert proxy.last("GET").headers["range"].startswith("bytes=5")
+        # From where it was, not from the beginning; a reset may take back what the kernel had not handed over yet.
+        assert int(proxy.last("GET").headers["range"].removeprefix("bytes=").split("-")[0]) > MIB
         for fault in ("stall", "stall_body"):
             proxy.clear()
             proxy.add(fault, "GET")
