@@ -28,9 +28,7 @@ absl::StatusOr<backup::FlushMode> ModeArg(std::string_view word) {
 }
 
 absl::StatusOr<backup::FlushRequest> ParseFlush(Args args, const config::Config& config) {
-  backup::FlushRequest request;
-  TM_ASSIGN_OR_RETURN(request.mode, ModeArg(config.Text("backup-flush-mode")));
-  request.timeout = std::chrono::milliseconds(config.Integer("backup-flush-timeout"));
+  backup::FlushRequest request = DefaultFlush(config);
   for (size_t i = 2; i < args.size(); ++i) {
     const bool has_value = i + 1 < args.size();
     if (EqualsIgnoreCase(args[i], "DURABLEONLY")) {
@@ -170,6 +168,14 @@ absl::Status NoTask(std::string_view name) {
 
 absl::Status ForClient(const absl::Status& status) {
   return status.ok() ? status : InvalidArgument("ERR {}", Message(status));
+}
+
+backup::FlushRequest DefaultFlush(const config::Config& config) {
+  backup::FlushRequest request;
+  // The option takes no other words.
+  request.mode = ModeArg(config.Text("backup-flush-mode")).value_or(backup::FlushMode::kWait);
+  request.timeout = std::chrono::milliseconds(config.Integer("backup-flush-timeout"));
+  return request;
 }
 
 absl::Status LogbackupFlush(Context& ctx) {

@@ -2,9 +2,14 @@
 // threads and leaves the reply to their callback.
 #pragma once
 
+#include "backup/tasks.h"
 #include "commands/command.h"
+#include "config/config.h"
 
 namespace tidemark::commands {
+
+// What a caller asks for who names neither mode nor time-out: the configuration's. On every surface. Any thread.
+backup::FlushRequest DefaultFlush(const config::Config& config);
 
 absl::Status LogbackupFlush(Context& ctx);
 absl::Status LogbackupWait(Context& ctx);

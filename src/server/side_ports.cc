@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "commands/access.h"
+#include "commands/backup_waits.h"
 #include "http/metrics_page.h"
 
 namespace tidemark::server {
@@ -16,16 +17,6 @@ std::vector<std::string> Addresses(const config::Config& config) {
   return {std::istream_iterator<std::string>(words), {}};
 }
 
-// What a caller gets who names neither mode nor time-out.
-backup::FlushRequest DefaultFlush(const config::Config& config) {
-  backup::FlushRequest request;
-  const std::string mode = config.Text("backup-flush-mode");
-  if (mode == "join") request.mode = backup::FlushMode::kJoin;
-  if (mode == "nowait") request.mode = backup::FlushMode::kNowait;
-  request.timeout = std::chrono::milliseconds(config.Integer("backup-flush-timeout"));
-  return request;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& server, backup::Tasks& tasks) {
@@ -34,7 +25,7 @@ absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& se
   const auto access = [&config](bool loopback, std::string_view user, std::string_view password) {
     return commands::CheckAccess(config, loopback, user, password);
   };
-  const auto default_flush = [&config] { return DefaultFlush(config); };
+  const auto default_flush = [&config] { return commands::DefaultFlush(config); };
   if (const auto port = static_cast<uint16_t>(config.Integer("rpc-port")); port != 0) {
     TM_ASSIGN_OR_RETURN(ports->rpc_,
                         rpc::RpcServer::Start({.addresses = Addresses(config),
