@@ -90,7 +90,11 @@ class Ticker {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(FileSystem& fs, Clock& clock, EngineOptions options)
-      : fs_(fs), system_clock_(clock), options_(std::move(options)), disk_low_water_(options_.disk_low_water) {}
+      : fs_(fs),
+        system_clock_(clock),
+        options_(std::move(options)),
+        sweeping_(options_.sweeping),
+        disk_low_water_(options_.disk_low_water) {}
   ~EngineImpl() override { StopThreads(); }
 
   absl::Status Start();
@@ -120,6 +124,10 @@ class EngineImpl final : public Engine {
   absl::Status ThawExpiry() override;
   void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
   void SetActiveExpire(bool on) override { active_expire_ = on; }
+  void SetSweeping(bool on) override {
+    const std::lock_guard lock(sweep_mutex_);
+    sweeping_ = on;
+  }
   void WakeSweeper() override { sweep_ticker_->Wake(); }
   Stats stats() const override;
 
@@ -150,6 +158,8 @@ class EngineImpl final : public Engine {
   format::WriteBatchBuilder batch_;
 
   std::mutex persist_mutex_;  // one Persist or Snapshot at a time
+  std::mutex sweep_mutex_;    // held while the sweeper works
+  bool sweeping_;             // guarded by sweep_mutex_
   std::unique_ptr<Sweeper> sweeper_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> disk_low_{false};
@@ -317,7 +327,8 @@ std::chrono::milliseconds EngineImpl::PersistStep() {
 }
 
 std::chrono::milliseconds EngineImpl::SweepStep() {
-  if (closed_) return kSweepEvery;
+  const std::lock_guard lock(sweep_mutex_);
+  if (closed_ || !sweeping_) return kSweepEvery;
   bool more = false;
   absl::Status failed;
   if (active_expire_) {

@@ -44,6 +44,9 @@ struct EngineOptions {
   uint64_t log_apply_max = 1024ull << 20;
   // Free bytes on the disk below which writes that grow the data are refused.
   uint64_t disk_low_water = 256ull << 20;
+  // Whether the sweeper writes records of its own accord. Off where every record has to come from somebody else: a
+  // follower, whose primary sweeps, and tests that count records.
+  bool sweeping = true;
   // Told what recovery does when it takes longer than a second, and of events worth a line in the server's log.
   std::function<void(const std::string& line)> report = [](const std::string&) {};
 };
@@ -125,6 +128,9 @@ class Engine {
 
   virtual void SetDiskLowWater(uint64_t bytes) = 0;
   virtual void SetActiveExpire(bool on) = 0;
+  // As EngineOptions::sweeping, from now on. After `false` has returned, the sweeper has no write under way. Not within
+  // a transaction.
+  virtual void SetSweeping(bool on) = 0;
   // Asks the sweeper to look again at once (a reader met an expired key).
   virtual void WakeSweeper() = 0;
 

@@ -19,7 +19,6 @@
 #include "base/check.h"
 #include "engine/engine.h"
 #include "engine/identity.h"
-#include "engine/sweeper.h"
 #include "format/log_format.h"
 #include "objstore/memory_store.h"
 #include "restore/restore.h"
@@ -51,6 +50,8 @@ inline engine::EngineOptions SmallEngine(std::string folder) {
   options.folder = std::move(folder);
   options.log.segment_size = 1 << 20;
   options.log.durability = log::Durability::kNo;
+  // Each record is one that a test wrote.
+  options.sweeping = false;
   options.store.dirty_bytes = 1 << 20;
   options.store.hot_bytes = 8 << 20;
   options.store.block_cache_bytes = 4 << 20;
@@ -97,8 +98,6 @@ class Source {
     auto opened = engine::Engine::Open(FileSystem::Posix(), Clock::System(), SmallEngine(folder_));
     TM_CHECK(opened.ok(), "{}", Message(opened.status()));
     engine_ = *std::move(opened);
-    // Nothing goes by itself, so that each record is one that a test wrote.
-    engine_->SetActiveExpire(false);
     auto identity = engine::EnsureIdentity(*engine_, Clock::System());
     TM_CHECK(identity.ok(), "{}", Message(identity.status()));
     identity_ = *identity;
