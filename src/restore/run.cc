@@ -45,11 +45,15 @@ class Restorer {
     TM_RETURN_IF_ERROR(Begin(catalog));
     TakeLease();
     if (state_.step == State::Step::kBase) TM_RETURN_IF_ERROR(DownloadTheBase());
-    progress_->step = Progress::Step::kLog;
     TM_ASSIGN_OR_RETURN(const std::unique_ptr<kv::Store> store,
                         kv::Store::Open(FillingStore(options_.folder + "/store", options_.memory)));
-    if (state_.step == State::Step::kLog) TM_RETURN_IF_ERROR(ApplyLog(*store));
-    progress_->step = Progress::Step::kFinish;
+    bool whole = false;
+    while (!whole) {
+      progress_->step = Progress::Step::kLog;
+      if (state_.step == State::Step::kLog) TM_RETURN_IF_ERROR(ApplyLog(*store));
+      progress_->step = Progress::Step::kFinish;
+      TM_ASSIGN_OR_RETURN(whole, FenceBehindAll());
+    }
     return Finish(*store);
   }
 
@@ -166,7 +170,7 @@ class Restorer {
     reader.cluster_id = state_.source_cluster;
     reader.on_bytes = [this](uint64_t stored, uint64_t) { progress_->log_bytes += stored; };
     TM_ASSIGN_OR_RETURN(ReplayOutcome outcome, ReplayLog(store, archive_, plan_, target_, reader, progress_));
-    records_ = outcome.records;
+    records_ += outcome.records;
     if (state_.continue_cluster && target_.kind == Target::Kind::kLatest) {
       TM_RETURN_IF_ERROR(CatchUp(store, reader, &outcome));
     }
@@ -180,27 +184,44 @@ class Restorer {
   // Who goes on as the same cluster adopts all that the archive has, also what came while he was restoring.
   absl::Status CatchUp(kv::Store& store, const archive::LogReaderOptions& reader, ReplayOutcome* outcome) {
     while (true) {
-      TM_ASSIGN_OR_RETURN(const archive::Catalog now, archive::Catalog::Load(archive_, /*with_files=*/false));
+      TM_ASSIGN_OR_RETURN(archive::Catalog now, archive::Catalog::Load(archive_, /*with_files=*/false));
+      const archive::Stretch more = FollowAndForgetTheRest(outcome->last.end, &now);
+      if (more.to <= outcome->last.end) return absl::OkStatus();
       Target pinned = target_;
       pinned.timeline = state_.timeline;
       TM_ASSIGN_OR_RETURN(const Plan plan, MakePlan(archive_, now, pinned, state_.base));
-      if (plan.stretches.empty() || plan.stretches.back().to <= outcome->last.end) return absl::OkStatus();
       TM_ASSIGN_OR_RETURN(*outcome, ReplayLog(store, archive_, plan, target_, reader, progress_));
       records_ += outcome->records;
     }
   }
 
-  // Between the last look and the fence somebody may have written yet.
-  void TellOfLateLog() {
-    const absl::StatusOr<archive::Catalog> now = archive::Catalog::Load(archive_, /*with_files=*/false);
-    if (!now.ok() || target_.kind != Target::Kind::kLatest) return;
-    const archive::Stretch late = now->Follow(state_.end.on, state_.end.lsn, Lsn{UINT64_MAX});
-    if (late.to <= state_.end.lsn) return;
+  // What follows `from` on the timeline that is restored. Objects beyond a hole were on their way beside the one that
+  // is missing: whoever sent them has told nobody that they are there. They are taken out of `catalog`.
+  archive::Stretch FollowAndForgetTheRest(Lsn from, archive::Catalog* catalog) const {
+    const archive::Stretch stretch = catalog->Follow(state_.timeline, from, Lsn{UINT64_MAX});
+    std::erase_if(catalog->log[state_.timeline],
+                  [&](const archive::LogEntry& entry) { return entry.name.first > stretch.to; });
+    return stretch;
+  }
+
+  // Who wrote there says yes only when a look after the upload has shown no newer timeline. So what he said yes to
+  // before our fence stood is seen by a look after it; and it is part of the cluster that goes on. False when there is
+  // such log: it is to be applied, and a further timeline to be begun behind it. The one that stands in the archive by
+  // then has no log and never will have.
+  absl::StatusOr<bool> FenceBehindAll() {
+    if (!state_.continue_cluster) return true;
+    TM_RETURN_IF_ERROR(Fence(fs_, archive_, options_.folder, &state_));
+    if (target_.kind != Target::Kind::kLatest) return true;
+    TM_ASSIGN_OR_RETURN(archive::Catalog now, archive::Catalog::Load(archive_, /*with_files=*/false));
+    const Lsn late = FollowAndForgetTheRest(state_.end.lsn, &now).to;
+    if (late <= state_.end.lsn) return true;
     options_.report(
-        fmt::format("while this cluster was fenced off, timeline {} was written on to lsn:{:x}; what it has from "
-                    "lsn:{:x} on is not "
-                    "part of the restored data, but stays in the archive: --timeline {} restores it",
-                    state_.end.on.value, late.to.value, state_.end.lsn.value, state_.end.on.value));
+        fmt::format("while this cluster was fenced off, timeline {} was written on from lsn:{:x} to lsn:{:x}: that is "
+                    "adopted too, and timeline {} stays empty",
+                    state_.timeline.value, state_.end.lsn.value, late.value, state_.end.new_timeline.value));
+    state_.step = State::Step::kLog;
+    TM_RETURN_IF_ERROR(WriteState(fs_, options_.folder, state_));
+    return false;
   }
 
   absl::Status DecideEnd(const LastRecord& last) {
@@ -218,10 +239,6 @@ class Restorer {
   }
 
   absl::StatusOr<Result> Finish(kv::Store& store) {
-    if (state_.continue_cluster) {
-      TM_RETURN_IF_ERROR(Fence(fs_, archive_, options_.folder, &state_));
-      TellOfLateLog();
-    }
     Result result;
     TM_ASSIGN_OR_RETURN(result.shifted_keys, WriteNewLog(fs_, clock_, store, options_.folder, state_));
     // The names of store and log are durable before that of restore.json goes.

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/sweeper.h"
 #include "restore/testing.h"
 
 namespace tidemark::restore {
@@ -440,13 +441,14 @@ TEST_F(RestoreTest, WhoContinuesAClusterAdoptsWhatCameWhileHeRestored) {
   EXPECT_EQ(LookInto(options.folder), source_.history().back().after);
 }
 
-TEST_F(RestoreTest, WhatIsWrittenBetweenTheLastLookAndTheFenceIsTold) {
+// The old primary's yes: uploaded, and no newer timeline was to be seen yet.
+TEST_F(RestoreTest, WhatIsWrittenBetweenTheLastLookAndTheFenceIsAdopted) {
   WriteSome(9);
   archiver_.PutLog(3);
   MemoryStore store(archiver_.bucket());
-  const Contents wanted = source_.history().back().after;
+  int late = 0;
   store.SetHook([&](MemoryStore::Operation operation, std::string_view key) {
-    if (operation == MemoryStore::Operation::kPut && key.starts_with("timelines/")) {
+    if (operation == MemoryStore::Operation::kPut && key.starts_with("timelines/") && ++late <= 2) {
       WriteSome(5);
       archiver_.PutLog(2);
     }
@@ -458,8 +460,79 @@ TEST_F(RestoreTest, WhatIsWrittenBetweenTheLastLookAndTheFenceIsTold) {
   options.report = [&](const std::string& line) { lines.push_back(line); };
   const auto result = RestoreTo(store, Target{}, options);
   ASSERT_TRUE(result.ok()) << result.status();
-  ASSERT_EQ(lines.size(), 1u);
-  EXPECT_NE(lines[0].find(fmt::format("lsn:{:x}", archiver_.next().value)), std::string::npos) << lines[0];
+  EXPECT_EQ(late, 3);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_NE(lines[1].find(fmt::format("lsn:{:x}", archiver_.next().value)), std::string::npos) << lines[1];
+  EXPECT_EQ(LookInto(options.folder), source_.history().back().after) << "acknowledged, and lost";
+  EXPECT_EQ(result->timeline, Timeline{4});
+  EXPECT_EQ(result->reached_lsn, archiver_.next());
+  EXPECT_EQ(result->records, source_.history().size() + 1) << "and the record of the identity";
+
+  // The timelines that stayed empty are in nobody's way.
+  Source continued(options.folder);
+  continued.Set("after", "the restore");
+  Archiver archiver(continued, archiver_.bucket());
+  archiver.PutLog();
+  store.SetHook(nullptr);
+  ASSERT_TRUE(RestoreTo(store, Target{}, Into("again")).ok());
+  EXPECT_EQ(LookInto(folder_ / "again"), continued.history().back().after);
+  const auto catalog = archive::Catalog::Load(store, true);
+  ASSERT_TRUE(catalog.ok());
+  EXPECT_EQ(archive::RestorableWindows(*catalog).back().timeline, Timeline{4});
+}
+
+TEST_F(RestoreTest, InterruptedAnywhereWhatCameLateIsAdopted) {
+  WriteSome(9);
+  archiver_.PutBase();
+  WriteSome(9);
+  archiver_.PutLog(3);
+  const auto before = archiver_.bucket()->Copy();
+  WriteSome(5);
+  const auto late_keys = archiver_.PutLog(2);
+  for (uint64_t failing = 1;; ++failing) {
+    SCOPED_TRACE(failing);
+    Options options = Into("late");
+    options.continue_cluster = true;
+    const auto bucket = before->Copy();
+    MemoryStore store(bucket);
+    std::atomic<uint64_t> operations{0};
+    store.SetHook([&](MemoryStore::Operation operation, std::string_view key) {
+      if (operation == MemoryStore::Operation::kPut && key.starts_with("timelines/")) {
+        for (const std::string& late : late_keys) bucket->Set(late, *archiver_.bucket()->objects().at(late).bytes);
+      }
+      return ++operations >= failing ? absl::InternalError("pulled the plug") : absl::OkStatus();
+    });
+    const auto broken = RestoreTo(store, Target{}, options);
+    operations = 0;
+    const uint64_t only_once = std::exchange(failing, UINT64_MAX);
+    options.resume = true;
+    const auto result = broken.ok() ? broken : RestoreTo(store, Target{}, options);
+    failing = only_once;
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(LookInto(options.folder), source_.history().back().after);
+    RemoveFolder("late");
+    if (broken.ok()) break;
+    ASSERT_LT(failing, 200u);
+  }
+}
+
+// Of several objects on their way the first may be the one that never arrives.
+TEST_F(RestoreTest, WhatCameLateBeyondAHoleIsInNobodysWay) {
+  WriteSome(9);
+  archiver_.PutLog(3);
+  const Contents wanted = source_.history().back().after;
+  MemoryStore store(archiver_.bucket());
+  store.SetHook([&](MemoryStore::Operation operation, std::string_view key) {
+    if (operation == MemoryStore::Operation::kPut && key.starts_with("timelines/")) {
+      WriteSome(6);
+      archiver_.bucket()->Erase(archiver_.PutLog(3).front());
+    }
+    return absl::OkStatus();
+  });
+  Options options = Into("hole");
+  options.continue_cluster = true;
+  const auto result = RestoreTo(store, Target{}, options);
+  ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(LookInto(options.folder), wanted);
 }
 
