@@ -49,6 +49,70 @@ TEST_F(BackupTest, ANewerTimelineEndsEveryYes) {
   EXPECT_FALSE(Flush().success);
 }
 
+// All that is asked for is in the archive already, on a timeline that was left.
+TEST_F(BackupTest, ANewerTimelineEndsAlsoTheYesThatNeedsNoFlush) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  ASSERT_TRUE(Flush().success);
+  PutSuccessor();
+  const FlushOutcome outcome = Flush();
+  EXPECT_FALSE(outcome.success) << "a server that was replaced says yes";
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("timeline 2"));
+  EXPECT_EQ(Status().state, TaskState::kFenced);
+}
+
+TEST_F(BackupTest, AThousandYesThatNeedNoFlushCostTwoSmallRequests) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the base");
+  std::atomic<int> requests{0};
+  gate_.Close();
+  place().SetHook([&](MemoryStore::Operation operation, std::string_view key) {
+    EXPECT_EQ(operation, MemoryStore::Operation::kList);
+    EXPECT_EQ(key, "timelines/");
+    ++requests;
+    gate_.Pass();
+    return absl::OkStatus();
+  });
+  std::atomic<int> yes{0};
+  std::atomic<int> answers{0};
+  const auto answered = [&](std::vector<FlushOutcome> outcomes) {
+    yes += outcomes.front().success ? 1 : 0;
+    ++answers;
+  };
+  ASSERT_TRUE(manager_->Flush({}, answered).ok());
+  gate_.AwaitWaiter();
+  for (int i = 1; i < 1000; ++i) ASSERT_TRUE(manager_->Flush({}, answered).ok());
+  gate_.Open();
+  WaitUntil([&] { return answers == 1000; }, "all answers");
+  EXPECT_EQ(yes, 1000);
+  EXPECT_EQ(requests, 2);
+  place().SetHook(nullptr);
+}
+
+// Nobody knows whether it was replaced: no yes, and no for good either.
+TEST_F(BackupTest, WithoutALookThereIsNoYesAndTheNextOneHeals) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  place().SetOutage(absl::UnavailableError("connection refused"));
+  FlushRequest impatient;
+  impatient.timeout = milliseconds(30);
+  FlushOutcome outcome = Flush(impatient);
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("connection refused"));
+  place().SetOutage(absl::PermissionDeniedError("the access key has expired"));
+  outcome = Flush();
+  EXPECT_EQ(outcome.error.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Status().state, TaskState::kErroring);
+  place().SetOutage(absl::OkStatus());
+  EXPECT_TRUE(Flush().success);
+  EXPECT_EQ(Status().state, TaskState::kNormal);
+}
+
 TEST_F(BackupTest, AnotherClustersArchiveIsRefusedAndBothAreNamed) {
   archive::Identity other;
   other.cluster_id.fill(0xab);

@@ -49,8 +49,9 @@ std::string StateMessage(FlushState state, std::string_view cause) {
 
 FlushActions FlushMachine::Call(const FlushCall& call, Moment now) {
   TM_CHECK(call.target <= now.end, "a caller asks for {}, the log ends at {}", call.target.value, now.end.value);
-  TM_CHECK(!on_running_.contains(call.caller) && !on_pending_.contains(call.caller), "caller {} waits already",
-           call.caller.value);
+  for (const Waiters* waiters : {&on_running_, &on_pending_, &on_look_, &on_next_look_}) {
+    TM_CHECK(!waiters->contains(call.caller), "caller {} waits already", call.caller.value);
+  }
   ++counters_.callers;
   FlushActions actions;
   Waiter waiter{call.mode, call.target, call.durable_only, false};
@@ -58,7 +59,7 @@ FlushActions FlushMachine::Call(const FlushCall& call, Moment now) {
     actions.answers.push_back(
         Refuse(call.caller, waiter, ErrorOf(state_), StateMessage(state_, state_cause_), now.monotonic_micros));
   } else if (call.target <= flushed_.lsn) {
-    actions.answers.push_back(AnswerDurable(call.caller, waiter));
+    AskForLook(call.caller, waiter, &actions);
   } else if (!running_) {
     on_running_.emplace(call.caller, waiter);
     Start(now, &actions);
@@ -88,13 +89,27 @@ FlushActions FlushMachine::Deadline(CallerId caller, Moment now) {
     actions.answers.push_back(
         Refuse(caller, found->second, FlushError::kDeadline, std::move(message), now.monotonic_micros));
     waiters->erase(found);
-    break;
+    return actions;
+  }
+  for (Waiters* waiters : {&on_look_, &on_next_look_}) {
+    const auto found = waiters->find(caller);
+    if (found == waiters->end()) continue;
+    std::string message = fmt::format(
+        "the deadline passed: the archive has {}, but it could not be asked whether a newer timeline has taken it over",
+        HowFar());
+    if (!last_look_failure_.empty()) message += "; the last attempt failed: " + last_look_failure_;
+    actions.answers.push_back(
+        Refuse(caller, found->second, FlushError::kDeadline, std::move(message), now.monotonic_micros));
+    waiters->erase(found);
+    return actions;
   }
   return actions;
 }
 
 void FlushMachine::Abandon(CallerId caller) {
-  counters_.abandoned += on_running_.erase(caller) + on_pending_.erase(caller);
+  for (Waiters* waiters : {&on_running_, &on_pending_, &on_look_, &on_next_look_}) {
+    counters_.abandoned += waiters->erase(caller);
+  }
 }
 
 FlushActions FlushMachine::WantFlush(Moment now) {
@@ -129,8 +144,33 @@ FlushActions FlushMachine::Ended(const FlushReport& report, FlushEnd end, std::s
   } else {
     running_.reset();
     wanted_ = false;
-    RefuseAll(FlushError::kFailed, cause, &actions.answers);
+    Refuse({&on_running_, &on_pending_}, FlushError::kFailed, cause, &actions.answers);
   }
+  return actions;
+}
+
+FlushActions FlushMachine::Looked(uint64_t look, FlushEnd end, std::string_view cause) {
+  FlushActions actions;
+  if (!look_ || look_->look != look) return actions;
+  const int attempt = look_->attempt;
+  look_.reset();
+  last_look_failure_.clear();
+  if (end == FlushEnd::kDone) {
+    for (const auto& [caller, waiter] : std::exchange(on_look_, {})) {
+      actions.answers.push_back(AnswerDurable(caller, waiter));
+    }
+    std::swap(on_look_, on_next_look_);
+    if (!on_look_.empty()) StartLook(1, &actions);
+    return actions;
+  }
+  // What begins now serves all who are there.
+  on_look_.merge(on_next_look_);
+  if (end == FlushEnd::kPassing) {
+    last_look_failure_ = cause;
+    if (!on_look_.empty()) StartLook(attempt + 1, &actions);
+    return actions;
+  }
+  Refuse({&on_look_}, FlushError::kFailed, cause, &actions.answers);
   return actions;
 }
 
@@ -140,7 +180,10 @@ FlushActions FlushMachine::SetState(FlushState state, std::string_view cause) {
   state_cause_ = cause;
   if (state != FlushState::kOpen) {
     wanted_ = false;
-    RefuseAll(ErrorOf(state), StateMessage(state, cause), &actions.answers);
+    const std::string message = StateMessage(state, cause);
+    Refuse({&on_running_, &on_pending_, &on_look_, &on_next_look_}, ErrorOf(state), message, &actions.answers);
+    look_.reset();
+    last_look_failure_.clear();
   }
   return actions;
 }
@@ -182,9 +225,13 @@ FlushAnswer FlushMachine::Refuse(CallerId caller, const Waiter& waiter, FlushErr
   return answer;
 }
 
-FlushAnswer FlushMachine::AnswerDurable(CallerId caller, const Waiter& waiter) {
+bool FlushMachine::IsOutOfReach(const Waiter& waiter) const {
   const bool only_in_base = base_lsn_ && waiter.target <= *base_lsn_;
-  if (!restorable_ && (!waiter.durable_only || only_in_base)) {
+  return !restorable_ && (!waiter.durable_only || only_in_base);
+}
+
+FlushAnswer FlushMachine::AnswerDurable(CallerId caller, const Waiter& waiter) {
+  if (IsOutOfReach(waiter)) {
     return Refuse(caller, waiter, FlushError::kNotRestorable,
                   fmt::format("the archive has {}, a restore can't use it yet: {}", HowFar(), why_not_restorable_));
   }
@@ -210,12 +257,12 @@ void FlushMachine::AnswerReached(Waiters* waiters, std::vector<FlushAnswer>* ans
   }
 }
 
-void FlushMachine::RefuseAll(FlushError error, std::string_view message, std::vector<FlushAnswer>* answers) {
-  for (Waiters* waiters : {&on_running_, &on_pending_}) {
-    for (const auto& [caller, waiter] : *waiters) {
+void FlushMachine::Refuse(std::initializer_list<Waiters*> all, FlushError error, std::string_view message,
+                          std::vector<FlushAnswer>* answers) {
+  for (Waiters* waiters : all) {
+    for (const auto& [caller, waiter] : std::exchange(*waiters, {})) {
       answers->push_back(Refuse(caller, waiter, error, std::string(message)));
     }
-    waiters->clear();
   }
 }
 
@@ -236,8 +283,31 @@ void FlushMachine::Confirm(const FlushReport& report, std::vector<FlushAnswer>* 
            report.reached.lsn.value);
   running_->objects = std::max(running_->objects, report.objects);
   running_->bytes = std::max(running_->bytes, report.bytes);
+  const bool further = report.reached.lsn > flushed_.lsn;
   flushed_ = std::max(flushed_, report.reached);
   AnswerReached(&on_running_, answers);
+  if (!further) return;
+  for (Waiters* waiters : {&on_look_, &on_next_look_}) {
+    for (const auto& [caller, waiter] : std::exchange(*waiters, {})) answers->push_back(AnswerDurable(caller, waiter));
+  }
+}
+
+// A no needs no look.
+void FlushMachine::AskForLook(CallerId caller, const Waiter& waiter, FlushActions* actions) {
+  if (IsOutOfReach(waiter)) {
+    actions->answers.push_back(AnswerDurable(caller, waiter));
+  } else if (look_) {
+    on_next_look_.emplace(caller, waiter);
+  } else {
+    on_look_.emplace(caller, waiter);
+    StartLook(1, actions);
+  }
+}
+
+void FlushMachine::StartLook(int attempt, FlushActions* actions) {
+  ++counters_.looks;
+  look_ = FenceLook{.look = ++last_look_, .attempt = attempt};
+  actions->look = look_;
 }
 
 FlushOrder FlushMachine::NextOrder(Lsn cut, int attempt) {
@@ -253,7 +323,7 @@ void FlushMachine::Start(Moment now, FlushActions* actions) {
 
 // The driver's timers try again where nobody waits.
 void FlushMachine::Retry(std::string_view cause, FlushActions* actions) {
-  if (waiters() == 0) {
+  if (flush_waiters() == 0) {
     running_.reset();
     wanted_ = false;
     return;

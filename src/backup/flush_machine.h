@@ -6,6 +6,10 @@
 // running cut joins the pending one, which takes its own cut when it starts. So any number of callers costs at most
 // two flushes.
 //
+// A caller whose target is in the archive already needs no flush, but a *look*: a server that has been replaced must
+// not say yes of writes that its successor does not have. Looks are shared as flushes are: one runs, and whoever comes
+// meanwhile is for the next. A report that confirms more serves them too, as it comes after a look of its own.
+//
 // Invariants, for any order of events:
 //   1. Every caller gets exactly one answer, or none if it was abandoned.
 //   2. A yes: target ≤ flushed, and the archive is restorable unless the caller asked for durable only. Then the target
@@ -14,14 +18,16 @@
 //   4. An attempt that is tried again has the same cut: what a checkpoint says and what is sent cannot drift apart.
 //   5. Reports name their order; one that names another than the last order is ignored, so that no waiter can get the
 //      result of an attempt that was over before.
-//   6. Nobody waits for nothing: while there are waiters, a flush runs whose end will be reported.
+//   6. Nobody waits for nothing: while there are waiters, a flush or a look runs whose end will be reported.
+//   7. No yes without a look at the archive for a newer timeline that ended after the caller had come.
 //
 // The driver holds one lock around all calls and reads the end of the log inside it. It syncs the log to the cut,
 // uploads [from, cut), checks that no newer timeline fences us, and only then reports. An order must always end: by
-// Ended, when the uploader was restarted too (as a passing failure).
+// Ended, when the uploader was restarted too (as a passing failure). The same holds of a look, by Looked.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -101,6 +107,12 @@ struct FlushOrder {
   int attempt = 1;
 };
 
+// Look whether a newer timeline is in the archive. The first attempt starts at once, a later one after a backoff.
+struct FenceLook {
+  uint64_t look = 0;  // no other look of this machine has it
+  int attempt = 1;
+};
+
 struct FlushAnswer {
   CallerId caller{};
   bool success = false;
@@ -122,6 +134,8 @@ struct FlushAnswer {
 struct FlushActions {
   // At most one: there is never more than one order without an end.
   std::optional<FlushOrder> order;
+  // Likewise; but one whose callers were told no meanwhile is replaced, and its end is not heard.
+  std::optional<FenceLook> look;
   std::vector<FlushAnswer> answers;
 };
 
@@ -147,6 +161,9 @@ class FlushMachine {
   // The order is over. A driver that found a newer timeline says SetState(kFenced) first. After a lasting failure
   // nothing runs until the next call or WantFlush. `cause` is for people: what failed, and on what.
   [[nodiscard]] FlushActions Ended(const FlushReport& report, FlushEnd end, std::string_view cause, Moment now);
+
+  // The look is over. kDone: no newer timeline is there. A driver that found one says SetState(kFenced) first.
+  [[nodiscard]] FlushActions Looked(uint64_t look, FlushEnd end, std::string_view cause);
 
   // In any other state than kOpen all who wait and all who come are told no, with `cause`. An order under way still
   // has to be ended. Back in kOpen, flushes start with the next call or WantFlush.
@@ -178,12 +195,13 @@ class FlushMachine {
   const std::string& why_not_restorable() const { return why_not_restorable_; }
   // What the archive holds, for people: "everything up to LSN 4196".
   std::string HowFar() const;
-  size_t waiters() const { return on_running_.size() + on_pending_.size(); }
+  size_t waiters() const { return on_running_.size() + on_pending_.size() + on_look_.size() + on_next_look_.size(); }
 
   struct Counters {
     uint64_t flushes = 0;  // started; attempts beyond the first are not counted here
     uint64_t retries = 0;
     uint64_t flushes_done = 0;
+    uint64_t looks = 0;
     uint64_t callers = 0;
     uint64_t joined = 0;
     uint64_t yes = 0;
@@ -206,12 +224,19 @@ class FlushMachine {
   // `now_micros`: 0 when the event brought no time.
   FlushAnswer Refuse(CallerId caller, const Waiter& waiter, FlushError error, std::string message,
                      uint64_t now_micros = 0);
+  // Whether a restore would not have the caller's target, though the archive does.
+  bool IsOutOfReach(const Waiter& waiter) const;
   // The target is in the archive: yes, or why that does not help.
   FlushAnswer AnswerDurable(CallerId caller, const Waiter& waiter);
   void AnswerReached(Waiters* waiters, std::vector<FlushAnswer>* answers);
-  void RefuseAll(FlushError error, std::string_view message, std::vector<FlushAnswer>* answers);
+  void Refuse(std::initializer_list<Waiters*> all, FlushError error, std::string_view message,
+              std::vector<FlushAnswer>* answers);
   void RefuseJoiners(std::vector<FlushAnswer>* answers);
   void Confirm(const FlushReport& report, std::vector<FlushAnswer>* answers);
+  void AskForLook(CallerId caller, const Waiter& waiter, FlushActions* actions);
+  void StartLook(int attempt, FlushActions* actions);
+  // Who waits for the flush that runs or is pending.
+  size_t flush_waiters() const { return on_running_.size() + on_pending_.size(); }
   FlushOrder NextOrder(Lsn cut, int attempt);
   void Start(Moment now, FlushActions* actions);
   void Retry(std::string_view cause, FlushActions* actions);
@@ -231,6 +256,12 @@ class FlushMachine {
   Waiters on_running_;
   Waiters on_pending_;
   uint64_t last_order_ = 0;
+  std::optional<FenceLook> look_;
+  std::string last_look_failure_;  // of the look that runs
+  // Those whom the running look serves, and those who came after it had begun. Their targets are in the archive.
+  Waiters on_look_;
+  Waiters on_next_look_;
+  uint64_t last_look_ = 0;
   Counters counters_;
 };
 

@@ -23,6 +23,7 @@ class FlushMachineTest : public testing::Test {
 
   std::vector<FlushAnswer> Take(FlushActions actions) {
     if (actions.order) order_ = *actions.order;
+    if (actions.look) look_ = *actions.look;
     return std::move(actions.answers);
   }
   std::vector<FlushAnswer> Call(CallerId caller, FlushMode mode = FlushMode::kWait, bool durable_only = false) {
@@ -43,12 +44,21 @@ class FlushMachineTest : public testing::Test {
   std::vector<FlushAnswer> SetState(FlushState state, std::string_view cause) {
     return Take(machine_.SetState(state, cause));
   }
+  std::vector<FlushAnswer> Looked(FlushEnd end = FlushEnd::kDone, std::string_view cause = "") {
+    return Take(machine_.Looked(look_.look, end, cause));
+  }
+  // For one whose target is in the archive: nothing, before there was a look.
+  std::vector<FlushAnswer> CallAndLook(CallerId caller, FlushMode mode = FlushMode::kWait) {
+    EXPECT_TRUE(Call(caller, mode).empty());
+    return Looked();
+  }
   uint64_t flushes() const { return machine_.counters().flushes; }
 
   FlushMachine machine_{Point(0)};
   uint64_t end_ = 0;
   uint64_t micros_ = 1'000'000;
   FlushOrder order_;
+  FenceLook look_;
 };
 
 // The eight of TiKV.
@@ -180,7 +190,7 @@ TEST_F(FlushMachineTest, DurableIsNotRestorable) {
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_EQ(answers[0].error, FlushError::kNotRestorable);
   machine_.SetRestorable(true, "");
-  answers = Call(kAnna);
+  answers = CallAndLook(kAnna);
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_TRUE(answers[0].success);
 }
@@ -234,20 +244,80 @@ TEST_F(FlushMachineTest, AnswerWithoutPosition) {
 
 // The rest, event by event.
 
-TEST_F(FlushMachineTest, WhatIsInTheArchiveIsAnsweredAtOnce) {
-  auto answers = Call(kAnna);
+TEST_F(FlushMachineTest, WhatIsInTheArchiveNeedsALookAndNoFlush) {
+  auto answers = CallAndLook(kAnna);
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_TRUE(answers[0].success);
   Write(100);
   EXPECT_TRUE(Call(kAnna).empty());
   EXPECT_EQ(Done().size(), 1u);
   for (const FlushMode mode : {FlushMode::kWait, FlushMode::kJoin, FlushMode::kNowait}) {
-    answers = Call(kBert, mode);
+    answers = CallAndLook(kBert, mode);
     ASSERT_EQ(answers.size(), 1u);
     EXPECT_TRUE(answers[0].success);
     EXPECT_EQ(answers[0].objects, 0u);
   }
   EXPECT_EQ(flushes(), 1u);
+}
+
+// Its archive has all that is asked for, on a timeline that is not the cluster's any more.
+TEST_F(FlushMachineTest, WhoWasReplacedSaysNoOfWhatIsInTheArchive) {
+  Write(100);
+  EXPECT_TRUE(Call(kAnna).empty());
+  EXPECT_EQ(Done().size(), 1u);
+  EXPECT_TRUE(Call(kAnna).empty());
+  EXPECT_TRUE(Call(kBert).empty());
+  const auto answers = SetState(FlushState::kFenced, "timeline 2 has taken over the archive");
+  ASSERT_EQ(answers.size(), 2u);
+  for (const FlushAnswer& answer : answers) EXPECT_EQ(answer.error, FlushError::kFenced);
+  EXPECT_TRUE(Looked().empty());
+}
+
+TEST_F(FlushMachineTest, ALookServesThoseWhoCameBeforeItAndAThousandShareTwo) {
+  EXPECT_TRUE(Call(kAnna).empty());
+  for (uint64_t caller = 2; caller <= 1000; ++caller) EXPECT_TRUE(Call(CallerId{caller}).empty());
+  auto answers = Looked();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].caller, kAnna);
+  EXPECT_EQ(Looked().size(), 999u);
+  EXPECT_EQ(machine_.counters().looks, 2u);
+  EXPECT_EQ(machine_.waiters(), 0u);
+}
+
+TEST_F(FlushMachineTest, ALookThatFailsIsTakenAgainOrTold) {
+  EXPECT_TRUE(Call(kAnna).empty());
+  const uint64_t first = look_.look;
+  EXPECT_TRUE(Looked(FlushEnd::kPassing, "503 SlowDown").empty());
+  EXPECT_EQ(look_.attempt, 2);
+  EXPECT_TRUE(Take(machine_.Looked(first, FlushEnd::kDone, "")).empty()) << "that one is over";
+  EXPECT_TRUE(Call(kBert).empty());
+  auto answers = Deadline(kAnna);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].error, FlushError::kDeadline);
+  EXPECT_EQ(answers[0].message,
+            "the deadline passed: the archive has everything up to LSN 4096, but it could not be asked whether a newer "
+            "timeline has taken it over; the last attempt failed: 503 SlowDown");
+  answers = Looked(FlushEnd::kLasting, "403 the access key does not exist");
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].caller, kBert);
+  EXPECT_EQ(answers[0].error, FlushError::kFailed);
+  EXPECT_TRUE(Call(kCleo).empty());
+  machine_.Abandon(kCleo);
+  EXPECT_TRUE(Looked(FlushEnd::kPassing, "503 SlowDown").empty());
+  EXPECT_EQ(machine_.counters().looks, 3u) << "nobody waits for a fourth";
+}
+
+TEST_F(FlushMachineTest, AFlushThatGetsFurtherHasLookedForThemToo) {
+  Write(100);
+  EXPECT_TRUE(Call(kAnna).empty());
+  EXPECT_TRUE(Take(machine_.Call({kBert, FlushMode::kWait, At(0), false}, Now())).empty());
+  EXPECT_EQ(Progress(10).size(), 1u);
+  EXPECT_TRUE(Looked().empty());
+  EXPECT_TRUE(Take(machine_.Call({kBert, FlushMode::kWait, At(0), false}, Now())).empty());
+  // What could not be put has not been looked at.
+  EXPECT_TRUE(Fails(10, FlushEnd::kPassing, "503").empty());
+  EXPECT_EQ(Fails(10, FlushEnd::kLasting, "403").size(), 1u) << "the one whom the flush was for";
+  EXPECT_TRUE(Looked()[0].success);
 }
 
 TEST_F(FlushMachineTest, ACallerIsServedByTheStepThatReachesIt) {
@@ -304,7 +374,7 @@ TEST_F(FlushMachineTest, ADeadlineEndsTheWaitAndNotTheFlush) {
   EXPECT_TRUE(machine_.running());
   EXPECT_TRUE(Deadline(kAnna).empty());
   EXPECT_TRUE(Done().empty());
-  EXPECT_EQ(Call(kAnna).size(), 1u);
+  EXPECT_EQ(CallAndLook(kAnna).size(), 1u);
 }
 
 TEST_F(FlushMachineTest, WhoHasGoneHearsNothing) {
@@ -432,7 +502,7 @@ TEST_F(FlushMachineTest, AfterAGapTheArchiveGoesOnAtTheNewBase) {
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_EQ(answers[0].error, FlushError::kNotRestorable);
   machine_.SetRestorable(true, "");
-  answers = Call(kAnna);
+  answers = CallAndLook(kAnna);
   EXPECT_TRUE(answers[0].success);
 }
 

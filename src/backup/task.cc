@@ -187,6 +187,12 @@ Task::Deliveries Task::Apply(const FlushActions& actions) {
     if (order_->attempt > 1) order_at_ += Backoff();
     changed_.SignalAll();
   }
+  if (actions.look) {
+    look_ = actions.look;
+    look_at_ = steady_clock::now();
+    if (look_->attempt > 1) look_at_ += Backoff();
+    changed_.SignalAll();
+  }
   return out;
 }
 
@@ -237,6 +243,7 @@ Task::Deliveries Task::SetMachineState(FlushState state, const std::string& caus
   std::string message;
   if (const FlushError refusal = Refusal(&message); refusal != FlushError::kNone) out = RefuseEarly(refusal, message);
   if (!machine_) return out;
+  look_.reset();
   std::ranges::move(Apply(machine_->SetState(state, cause)), std::back_inserter(out));
   if (const std::optional<FlushOrder> order = std::exchange(order_, std::nullopt)) {
     // One that waited for its retry; nobody else will end it.

@@ -111,7 +111,7 @@ class Task {
   using Deliveries = std::vector<Delivery>;
 
   // The driver: what to do next, and the doing of it, without the lock.
-  enum class Next { kWait, kConnect, kFlush, kClosed, kPeek, kLookAtLease, kLetGo, kEnd };
+  enum class Next { kWait, kConnect, kFlush, kLook, kClosed, kPeek, kLookAtLease, kLetGo, kEnd };
   void Drive();
   Next Decide(FlushOrder* order) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Next DecideRunning(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -134,6 +134,7 @@ class Task {
   void Execute(const FlushOrder& order);
   absl::Status UploadOrder(const FlushOrder& order, Shipped* confirmed);
   absl::Status CheckFences(Lsn confirmed);
+  void LookForSuccessor();
   absl::Status Confirm(const FlushOrder& order, const Shipped& shipped, Shipped* confirmed);
   void EndOrder(const FlushOrder& order, const Shipped& confirmed, const absl::Status& status, SteadyTime since);
   void AfterFlush(bool moved);
@@ -208,8 +209,10 @@ class Task {
   std::vector<FlushCall> early_ ABSL_GUARDED_BY(mutex_);    // who came while connecting
   std::map<CallerId, Caller> callers_ ABSL_GUARDED_BY(mutex_);
   std::optional<FlushOrder> order_ ABSL_GUARDED_BY(mutex_);
+  std::optional<FenceLook> look_ ABSL_GUARDED_BY(mutex_);
   // Not before:
   SteadyTime order_at_ ABSL_GUARDED_BY(mutex_);
+  SteadyTime look_at_ ABSL_GUARDED_BY(mutex_);
   SteadyTime connect_at_ ABSL_GUARDED_BY(mutex_);
   SteadyTime flush_due_ ABSL_GUARDED_BY(mutex_);
   SteadyTime closed_due_ ABSL_GUARDED_BY(mutex_);

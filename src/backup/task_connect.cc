@@ -215,6 +215,7 @@ Task::Deliveries Task::Install(Connection connection) {
   }
   machine_.emplace(connection.flushed);
   order_.reset();
+  look_.reset();
   closed_ = {};
   NoteFlushed(connection.flushed.timestamp);
   flush_due_ = steady_clock::now();

@@ -40,6 +40,8 @@ void Task::Do(Next next, const FlushOrder& order) {
       return TryConnect();
     case Next::kFlush:
       return Execute(order);
+    case Next::kLook:
+      return LookForSuccessor();
     case Next::kClosed:
       return PutClosed();
     case Next::kPeek:
@@ -78,6 +80,8 @@ Task::Next Task::Decide(FlushOrder* order) {
 }
 
 Task::Next Task::DecideRunning(SteadyTime now) {
+  // First, as it is short.
+  if (look_ && now >= look_at_) return Next::kLook;
   const Lsn end = parts_.engine.log().appended();
   const Lsn flushed = machine_->flushed().lsn;
   if (!machine_->running() && end > flushed) {
@@ -96,8 +100,12 @@ Task::SteadyTime Task::NextWake() const {
   switch (phase_) {
     case Phase::kConnecting:
       return std::min(connect_at_, lease_look_);
-    case Phase::kRunning:
-      return order_ ? std::min(order_at_, now + tick_) : now + tick_;
+    case Phase::kRunning: {
+      SteadyTime wake = now + tick_;
+      if (order_) wake = std::min(wake, order_at_);
+      if (look_) wake = std::min(wake, look_at_);
+      return wake;
+    }
     case Phase::kPaused:
       if (row_.paused_until_micros != 0 && !let_go_) return now + parts_.timings.tick;
       return now + kLongSleep;
@@ -157,6 +165,34 @@ absl::Status Task::UploadOrder(const FlushOrder& order, Shipped* confirmed) {
 absl::Status Task::CheckFences(Lsn confirmed) {
   TM_RETURN_IF_ERROR(CheckFence(*store_, parts_.identity.timeline));
   return uploader_->CheckAlone(confirmed);
+}
+
+// For those whose writes are in the archive already.
+void Task::LookForSuccessor() {
+  FenceLook look;
+  {
+    const MutexLock lock(mutex_);
+    if (!look_) return;
+    look = *std::exchange(look_, std::nullopt);
+  }
+  const absl::Status status = CheckFence(*store_, parts_.identity.timeline);
+  Deliveries out;
+  {
+    const MutexLock lock(mutex_);
+    FlushEnd end = FlushEnd::kDone;
+    if (!status.ok()) end = objstore::IsPassing(status) ? FlushEnd::kPassing : FlushEnd::kLasting;
+    if (phase_ == Phase::kRunning && IsFenced(status)) {
+      out = Fence(status);
+    } else if (phase_ == Phase::kRunning && !status.ok() && !absl::IsCancelled(status)) {
+      NoteFailure(status);
+    } else if (phase_ == Phase::kRunning && status.ok() && !machine_->running()) {
+      failing_ = 0;
+      trouble_ = absl::OkStatus();
+    }
+    RefreshRestorable();
+    std::ranges::move(Apply(machine_->Looked(look.look, end, Message(status))), std::back_inserter(out));
+  }
+  Deliver(std::move(out));
 }
 
 // A long flush tells how far it is.

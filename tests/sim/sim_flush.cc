@@ -37,17 +37,21 @@ TEST(FlushSimulation, AYesMeansThatARestoreHasIt) {
     sum.failed_attempts += run.totals.failed_attempts;
     sum.fenced += run.totals.fenced;
     sum.joined += run.totals.joined;
+    sum.looks += run.totals.looks;
   }
-  std::printf("%llu yes, %llu no (%llu fenced), %llu archives read, %llu restarts, %llu failed attempts, %llu joined\n",
-              static_cast<unsigned long long>(sum.yes), static_cast<unsigned long long>(sum.no),
-              static_cast<unsigned long long>(sum.fenced), static_cast<unsigned long long>(sum.archives_read),
-              static_cast<unsigned long long>(sum.restarts), static_cast<unsigned long long>(sum.failed_attempts),
-              static_cast<unsigned long long>(sum.joined));
+  std::printf(
+      "%llu yes, %llu no (%llu fenced), %llu archives read, %llu restarts, %llu failed attempts, %llu joined, "
+      "%llu looks\n",
+      static_cast<unsigned long long>(sum.yes), static_cast<unsigned long long>(sum.no),
+      static_cast<unsigned long long>(sum.fenced), static_cast<unsigned long long>(sum.archives_read),
+      static_cast<unsigned long long>(sum.restarts), static_cast<unsigned long long>(sum.failed_attempts),
+      static_cast<unsigned long long>(sum.joined), static_cast<unsigned long long>(sum.looks));
   // A simulation in which little happens proves little.
   if (Seeds() >= 500) {
     EXPECT_GT(sum.yes, 2 * Seeds());
     EXPECT_GT(sum.archives_read, Seeds());
     EXPECT_GT(sum.joined, Seeds());
+    EXPECT_GT(sum.looks, Seeds() / 10);
     EXPECT_GT(sum.failed_attempts, Seeds());
     EXPECT_GT(sum.restarts, Seeds());
     EXPECT_GT(sum.fenced, Seeds() / 50);
@@ -84,7 +88,8 @@ INSTANTIATE_TEST_SUITE_P(FlushSimulation, SabotagedFlush,
                          testing::Values(Sabotage::kCutAfterFreeze, Sabotage::kRunningFlushCounts,
                                          Sabotage::kSwallowsUploadErrors, Sabotage::kAdvancesWithoutUpload,
                                          Sabotage::kConfirmsOutOfOrder, Sabotage::kNoFenceCheck,
-                                         Sabotage::kAlwaysRestorable, Sabotage::kShipsWhatIsNotDurable));
+                                         Sabotage::kYesWithoutALook, Sabotage::kAlwaysRestorable,
+                                         Sabotage::kShipsWhatIsNotDurable));
 
 }  // namespace
 }  // namespace tidemark::backup

@@ -11,7 +11,22 @@ constexpr size_t kParallelPuts = 3;
 
 }  // namespace
 
+// For those whose records are in the archive already.
+void FlushSchedule::LookForSuccessor() {
+  ++totals.looks;
+  const uint64_t look = std::exchange(look_, std::nullopt)->look;
+  if (sabotage_ == Sabotage::kYesWithoutALook) return Take(machine_->Looked(look, FlushEnd::kDone, ""));
+  const auto newest = NewestTimeline(*store_);
+  if (!newest.ok()) {
+    const FlushEnd end = objstore::IsPassing(newest.status()) ? FlushEnd::kPassing : FlushEnd::kLasting;
+    return Take(machine_->Looked(look, end, Message(newest.status())));
+  }
+  if (newest->value > 1) Take(machine_->SetState(FlushState::kFenced, "timeline 2 writes this archive"));
+  Take(machine_->Looked(look, FlushEnd::kDone, ""));
+}
+
 void FlushSchedule::UploadStep() {
+  if (look_) return LookForSuccessor();
   if (!upload_) return;
   switch (upload_->phase) {
     case Upload::Phase::kPrepare:
@@ -157,6 +172,9 @@ void FlushSchedule::EndAttempt(const absl::Status& why) {
 // Its memory is gone; what it had sent may be there.
 void FlushSchedule::RestartUploader() {
   archive_started_ = listed_ = false;
+  if (const auto look = std::exchange(look_, std::nullopt)) {
+    Take(machine_->Looked(look->look, FlushEnd::kPassing, "the uploader was restarted"));
+  }
   if (upload_) EndAttempt(absl::UnavailableError("the uploader was restarted"));
 }
 

@@ -28,6 +28,7 @@ enum class Sabotage {
   kAdvancesWithoutUpload,  // an object is left out
   kConfirmsOutOfOrder,     // the last object that is there counts, whatever is missing before it
   kNoFenceCheck,           // does not look for a newer timeline
+  kYesWithoutALook,        // nor where the target is in the archive already
   kAlwaysRestorable,       // does not wait for what a restore needs besides the log
   kShipsWhatIsNotDurable,  // does not sync the log to the cut
 };
@@ -49,6 +50,7 @@ class FlushSchedule {
     uint64_t failed_attempts = 0;
     uint64_t fenced = 0;
     uint64_t joined = 0;
+    uint64_t looks = 0;
   };
   Totals totals;
 
@@ -105,6 +107,9 @@ class FlushSchedule {
   void CheckArchive(const Caller& caller, const FlushAnswer& answer);
 
   void UploadStep();
+  // Somebody waits for the uploader.
+  bool HasWork() const { return upload_ || look_; }
+  void LookForSuccessor();
   void Prepare();
   void ReadRange();
   void PutOne();
@@ -134,6 +139,7 @@ class FlushSchedule {
   std::unique_ptr<objstore::MemoryStore> store_;
   std::optional<FlushMachine> machine_;
   std::optional<Upload> upload_;
+  std::optional<FenceLook> look_;
   // Of this process: the archive's own objects are there; the archive was listed.
   bool archive_started_ = false;
   bool listed_ = false;
