@@ -96,6 +96,7 @@ run_tests() {
 
   step 60 "floors" check_floors
   step 60 "format" cmd_format --check
+  step $((120 * factor)) "models (spin)" bash models/check
 
   step $((1500 * factor)) "build: release" build release programs process_shims
   if $step_ok; then
