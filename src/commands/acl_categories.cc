@@ -49,7 +49,8 @@ bool IsIn(const CommandTable::Row& row, std::string_view category) {
   if (category == "slow") return !has(kFast);
   if (category == "blocking") return has(kBlocking);
   if (container) return false;
-  if (row.full_name == "wait" || (row.parent != nullptr && row.parent->name == "command") || spec.name == "command") {
+  if (row.full_name == "wait" || row.full_name == "waitaof" ||
+      (row.parent != nullptr && row.parent->name == "command") || spec.name == "command") {
     return category == "connection";
   }
   if (category == "keyspace" && Among(kKeyspaceToo, row.full_name)) return true;

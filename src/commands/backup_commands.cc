@@ -13,6 +13,7 @@
 #include "commands/client.h"
 #include "commands/command_stats.h"
 #include "commands/deferred.h"
+#include "commands/replication_state.h"
 #include "commands/server.h"
 #include "restore/target.h"
 
@@ -265,6 +266,13 @@ absl::Status Help(Context& ctx) {
   return absl::OkStatus();
 }
 
+// Tasks belong to the primary; its replicas know them, and where to send who asks.
+template <Handler handler>
+absl::Status OnPrimary(Context& ctx) {
+  TM_RETURN_IF_ERROR(OnlyOnPrimary(ctx.server));
+  return handler(ctx);
+}
+
 constexpr uint32_t kControl = kAdmin | kNoScript | kNoMulti | kStale;
 
 constexpr CommandSpec MakeRow(std::string_view name, int arity, uint32_t flags, std::string_view summary,
@@ -281,28 +289,29 @@ constexpr CommandSpec MakeRow(std::string_view name, int arity, uint32_t flags, 
 }
 
 constexpr CommandSpec kSubcommands[] = {
-    MakeRow("base", 4, kControl, "Takes a base snapshot into a task's archive now.", "O(1)", "TASK name", Base),
+    MakeRow("base", 4, kControl, "Takes a base snapshot into a task's archive now.", "O(1)", "TASK name",
+            OnPrimary<Base>),
     MakeRow("flush", -2, kControl | kBlocking,
             "Makes everything acknowledged so far durable in the archives and waits for it.",
             "O(N) with N the bytes not yet archived",
             "[TASK name [TASK name ...]] [MODE <WAIT | JOIN | NOWAIT>] [TIMEOUT milliseconds] [DURABLEONLY]",
-            LogbackupFlush),
+            OnPrimary<LogbackupFlush>),
     MakeRow("help", 2, kLoading | kStale, "Lists the subcommands.", "O(1)", "", Help),
     MakeRow("pause", -4, kControl, "Pauses a task; the log is kept.", "O(1)", "TASK name [MESSAGE text] [TTL seconds]",
-            Pause),
-    MakeRow("resume", 4, kControl, "Lets a paused task go on.", "O(1)", "TASK name", Resume),
+            OnPrimary<Pause>),
+    MakeRow("resume", 4, kControl, "Lets a paused task go on.", "O(1)", "TASK name", OnPrimary<Resume>),
     MakeRow("start", -6, kControl | kSkipSlowlog | kSkipMonitor, "Starts a backup task.",
             "O(1); the first base is taken in the background",
             "TASK name STORAGE uri [COMPRESSION level] [CRYPTERKEYFILE path] [FLUSHINTERVAL milliseconds] "
             "[BASEINTERVAL seconds] [KEEP seconds] [HOLDBYTES bytes] [HOLDTIME seconds] [RATELIMIT bytes]",
-            Start),
+            OnPrimary<Start>),
     MakeRow("status", -2, kAdmin | kNoScript | kStale, "Describes the backup tasks.", "O(N) with N the number of tasks",
             "[TASK name]", Status),
-    MakeRow("stop", 4, kControl, "Ends a task; its archive stays.", "O(1)", "TASK name", Stop),
+    MakeRow("stop", 4, kControl, "Ends a task; its archive stays.", "O(1)", "TASK name", OnPrimary<Stop>),
     MakeRow("truncate", -6, kControl, "Deletes from an archive what only moments before a time need.",
-            "O(N) with N the objects of the archive", "TASK name UNTIL time [DRYRUN]", Truncate),
+            "O(N) with N the objects of the archive", "TASK name UNTIL time [DRYRUN]", OnPrimary<Truncate>),
     MakeRow("wait", 4, kNoScript | kBlocking, "Waits until the archives have what this connection wrote.", "O(N)",
-            "numtasks timeout", LogbackupWait),
+            "numtasks timeout", OnPrimary<LogbackupWait>),
 };
 
 constexpr CommandSpec kCommands[] = {

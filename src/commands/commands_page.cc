@@ -37,14 +37,14 @@ constexpr Difference kDifferences[] = {
     {"memory|stats", "Figures of the caches; no `db.N` entries."},
     {"memory|usage", "Bytes of the rows of key and value, in memory or on disk."},
     {"module|list", "Empty: there are no modules."},
-    {"replicaof", "`NO ONE` only."},
+    {"leases", "Redis has no such command."},
+    {"replconf", "`rpc-port` without a value tells the port of gRPC, which replicas use."},
     {"save", "Makes a snapshot by hard links instead of a dump file."},
     {"script|exists", "0: no scripts are kept."},
     {"script|flush", "Nothing to flush: no scripts are kept."},
     {"shutdown",
      "Completes the archives of the backup tasks first, but with `NOSAVE` or `NOW`; `FORCE` changes nothing."},
-    {"slaveof", "`NO ONE` only."},
-    {"wait", "0 at once: there are no replicas."},
+    {"waitaof", "As in Redis 7.2."},
 };
 
 // Commands of Redis 7.0 that are not served yet, by group.
@@ -68,7 +68,7 @@ constexpr Absent kAbsent[] = {
      "script|help script|kill script|load"},
     {"server",
      "acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|load acl|log "
-     "acl|save acl|setuser acl|users failover module|help module|load module|loadex "
+     "acl|save acl|setuser acl|users module|help module|load module|loadex "
      "module|unload monitor"},
     {"set",
      "sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember "

@@ -1,6 +1,7 @@
 // CONFIG and its subcommands.
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
+#include "commands/replication_state.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 
@@ -8,6 +9,7 @@ namespace tidemark::commands {
 namespace {
 
 absl::Status ConfigGet(Context& ctx) {
+  RecordPrimary(ctx.server);
   const config::Config::Pairs pairs = ctx.server.config.Get(ctx.args.subspan(2));
   ctx.out.Map(pairs.size());
   for (const auto& [name, value] : pairs) {
@@ -27,6 +29,7 @@ absl::Status ConfigSet(Context& ctx) {
 }
 
 absl::Status ConfigRewrite(Context& ctx) {
+  RecordPrimary(ctx.server);
   // Whatever the cause (the disk, no file), its message is the whole error line.
   if (const absl::Status rewritten = ctx.server.config.Rewrite(); !rewritten.ok()) {
     return absl::InvalidArgumentError(rewritten.message());

@@ -92,7 +92,7 @@ absl::Status Hello(Context& ctx) {
   out.Bulk("mode");
   out.Bulk("standalone");
   out.Bulk("role");
-  out.Bulk("master");
+  out.Bulk(ctx.server.replication.role() == replication::Role::kPrimary ? "master" : "replica");
   out.Bulk("modules");
   out.Array(0);
   return absl::OkStatus();

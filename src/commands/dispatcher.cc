@@ -15,6 +15,8 @@ namespace tidemark::commands {
 namespace {
 
 constexpr uint32_t kRows = kWrite | kReadonly;
+// What waits under CLIENT PAUSE WRITE, and while the primary changes.
+constexpr uint32_t kHeldByPauses = kWrite | kMayReplicate;
 
 uint64_t NowNanos() { return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()); }
 
@@ -49,7 +51,10 @@ Dispatcher::Dispatcher(Server& server)
     : server_(server),
       exec_(CommandTable::Get().Find("exec")),
       select_(CommandTable::Get().Find("select")),
-      databases_(server.config.Integer("databases")) {
+      databases_(server.config.Integer("databases")),
+      serve_stale_(server.config.Cell("replica-serve-stale-data")),
+      min_replicas_(server.config.Cell("min-replicas-to-write")),
+      min_replicas_lag_(server.config.Cell("min-replicas-max-lag")) {
   for (const std::string_view name : {"exec", "discard", "multi", "watch", "quit", "reset"}) {
     if (const CommandSpec* spec = CommandTable::Get().Find(name)) never_queued_.push_back(spec);
   }
@@ -87,7 +92,39 @@ absl::Status Dispatcher::Admit(const Client& client, const CommandSpec* spec, Ar
   return absl::OkStatus();
 }
 
-bool Dispatcher::MustPause(const Client& client, const CommandSpec& spec) const {
+uint32_t Dispatcher::FlagsOf(const Client& client, const CommandSpec& spec) const {
+  uint32_t flags = spec.flags;
+  if (&spec != exec_) [[likely]]
+    return flags;
+  for (const QueuedCommand& queued : client.queued) {
+    const uint32_t stale = flags & queued.spec->flags & kStale;
+    flags = ((flags | queued.spec->flags) & ~static_cast<uint32_t>(kStale)) | stale;
+  }
+  return flags;
+}
+
+absl::Status Dispatcher::AdmitRole(uint32_t flags) const {
+  const replication::Replication& replication = server_.replication;
+  if ((flags & kWrite) != 0) {
+    if (replication.role() == replication::Role::kReplica) {
+      return absl::InvalidArgumentError("READONLY You can't write against a read only replica.");
+    }
+    if (const int64_t wanted = min_replicas_.load(std::memory_order_relaxed); wanted > 0) [[unlikely]] {
+      const std::chrono::seconds lag(min_replicas_lag_.load(std::memory_order_relaxed));
+      if (lag.count() > 0 && replication.ReplicasWithin(lag) < static_cast<size_t>(wanted)) {
+        return absl::InvalidArgumentError("NOREPLICAS Not enough good replicas to write.");
+      }
+    }
+  }
+  const bool needs_link = (flags & kStale) == 0 && serve_stale_.load(std::memory_order_relaxed) == 0;
+  if (needs_link && replication.role() == replication::Role::kReplica && !replication.link_up()) [[unlikely]] {
+    return absl::InvalidArgumentError(
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+  }
+  return absl::OkStatus();
+}
+
+bool Dispatcher::MustPause(uint32_t flags) const {
   switch (server_.clients.pause_state()) {
     case PauseState::kNone:
       return false;
@@ -96,10 +133,7 @@ bool Dispatcher::MustPause(const Client& client, const CommandSpec& spec) const 
     case PauseState::kWrite:
       break;
   }
-  constexpr uint32_t kHeld = kWrite | kMayReplicate;
-  if (&spec != exec_) return (spec.flags & kHeld) != 0;
-  return std::any_of(client.queued.begin(), client.queued.end(),
-                     [](const QueuedCommand& queued) { return (queued.spec->flags & kHeld) != 0; });
+  return (flags & kHeldByPauses) != 0;
 }
 
 void Dispatcher::CountError(std::string_view error) { server_.stats.CountError(error); }
@@ -113,14 +147,28 @@ void Dispatcher::CountCall(const Client& client, const CommandSpec& spec, Args a
   }
 }
 
+void Dispatcher::Refuse(Client& client, const CommandSpec* spec, const absl::Status& refused, resp::Writer& out) {
+  if (spec != nullptr) server_.stats.CountRejected(*spec);
+  CountError(Message(refused));
+  if (spec == exec_ && client.in_multi) {
+    EndMulti(client);
+    out.Error(fmt::format("EXECABORT Transaction discarded because of: {}", Message(refused)));
+    return;
+  }
+  if (client.in_multi) client.abort_exec = true;
+  out.Error(Message(refused));
+}
+
 Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int attempt) {
   const CommandSpec* spec = CommandTable::Get().Resolve(args);
-  if (const absl::Status refused = Admit(client, spec, args); !refused.ok()) {
-    if (client.in_multi) client.abort_exec = true;
-    if (spec != nullptr) server_.stats.CountRejected(*spec);
-    CountError(Message(refused));
-    if (spec == exec_ && client.in_multi) EndMulti(client);
-    out.Error(Message(refused));
+  const uint32_t flags = spec == nullptr ? 0 : FlagsOf(client, *spec);
+  // Asked before the role: what ends while this is looked at has changed the role already. Who waits for the outcome is
+  // not refused for what holds meanwhile.
+  const bool held = (flags & kHeldByPauses) != 0 && server_.replication.writes_held();
+  absl::Status refused = Admit(client, spec, args);
+  if (refused.ok() && !held) refused = AdmitRole(flags);
+  if (!refused.ok()) {
+    Refuse(client, spec, refused, out);
     return Outcome::kReplied;
   }
   client.last_command = spec;
@@ -129,7 +177,7 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
     out.Simple("QUEUED");
     return Outcome::kReplied;
   }
-  if (MustPause(client, *spec)) return Outcome::kStalled;
+  if (held || MustPause(flags)) return Outcome::kStalled;
   const kv::Tier tier = attempt < kMaxRehearsals ? kv::Tier::kMemory : kv::Tier::kDisk;
   return spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier, /*may_wait=*/true);
 }

@@ -1,7 +1,9 @@
 // From a request to a reply: looks the command up, checks what Redis checks before every command (arity, AUTH, MULTI,
-// subscribed mode, pauses), runs the handler in a transaction of the right kind, and keeps the statistics.
+// subscribed mode, the role in replication, pauses), runs the handler in a transaction of the right kind, and keeps the
+// statistics.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,7 +19,8 @@ enum class Outcome : uint8_t {
   // A row is on disk only. Nothing happened; call Rehearse on a worker thread, then Execute again with `attempt` + 1,
   // unless Rehearse says that its reply is the answer.
   kCold,
-  // The store must catch up, or CLIENT PAUSE is on. Nothing happened; try again a little later.
+  // The store must catch up, CLIENT PAUSE is on, or the primary is changing. Nothing happened; try again a little
+  // later.
   kStalled,
   // The handler set client.deferred: the reply comes when that has it. The request's words are no longer needed.
   kDeferred,
@@ -41,7 +44,12 @@ class Dispatcher {
  private:
   // OK when the command may run now; else the error for the client.
   absl::Status Admit(const Client& client, const CommandSpec* spec, Args args) const;
-  bool MustPause(const Client& client, const CommandSpec& spec) const;
+  // The command's flags; of EXEC, those of what it will run: any that one of them has, kStale if all have it.
+  uint32_t FlagsOf(const Client& client, const CommandSpec& spec) const;
+  // What the node's role in replication forbids a command with such flags.
+  absl::Status AdmitRole(uint32_t flags) const;
+  bool MustPause(uint32_t flags) const;
+  void Refuse(Client& client, const CommandSpec* spec, const absl::Status& refused, resp::Writer& out);
   Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier, bool may_wait);
   absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
                           bool may_wait);
@@ -59,6 +67,9 @@ class Dispatcher {
   const CommandSpec* const exec_;
   const CommandSpec* const select_;
   const int64_t databases_;
+  const std::atomic<int64_t>& serve_stale_;
+  const std::atomic<int64_t>& min_replicas_;
+  const std::atomic<int64_t>& min_replicas_lag_;
   // These run at once within MULTI; every other command is queued.
   std::vector<const CommandSpec*> never_queued_;
 };

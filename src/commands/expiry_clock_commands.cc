@@ -1,5 +1,6 @@
 // EXPIRY: after a restore expiry stands still at the moment restored (engine/expiry_clock.h); here it is seen and let
 // go on.
+#include "commands/replication_state.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 
@@ -13,6 +14,7 @@ absl::Status ExpiryStatus(Context& ctx) {
 }
 
 absl::Status ExpiryThaw(Context& ctx) {
+  TM_RETURN_IF_ERROR(OnlyOnPrimary(ctx.server));
   const absl::Status thawed = ctx.server.engine.ThawExpiry();
   if (engine::IsStalled(thawed)) return Errorf(thawed.code(), "BUSY {}; try again", Message(thawed));
   TM_RETURN_IF_ERROR(thawed);

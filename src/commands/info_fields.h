@@ -19,6 +19,14 @@ inline void ZeroFields(std::string* out, std::initializer_list<std::string_view>
   for (const std::string_view name : names) Field(out, name, 0);
 }
 
+// A text from elsewhere as a field's value: nothing in it ends the line.
+inline std::string OneLine(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  }
+  return text;
+}
+
 // "1.50M", as Redis writes bytes for people (util.c, bytesToHuman).
 inline std::string HumanBytes(uint64_t bytes) {
   static constexpr char kUnits[] = "KMGTPE";

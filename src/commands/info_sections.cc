@@ -130,19 +130,6 @@ void WritePersistence(Server& server, std::string* out) {
   ZeroFields(out, {"aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"});
 }
 
-void WriteReplication(Server& server, std::string* out) {
-  Field(out, "role", "master");
-  Field(out, "connected_slaves", 0);
-  Field(out, "master_failover_state", "no-failover");
-  Field(out, "master_replid", server.run_id);
-  Field(out, "master_replid2", std::string(40, '0'));
-  Field(out, "master_repl_offset", server.engine.log().appended().value);
-  Field(out, "second_repl_offset", -1);
-  ZeroFields(out, {"repl_backlog_active"});
-  Field(out, "repl_backlog_size", server.config.Integer("repl-backlog-size"));
-  ZeroFields(out, {"repl_backlog_first_byte_offset", "repl_backlog_histlen"});
-}
-
 std::string Seconds(const struct timeval& time) { return fmt::format("{}.{:06}", time.tv_sec, time.tv_usec); }
 
 void WriteCpu(Server& /*server*/, std::string* out) {
@@ -179,7 +166,7 @@ constexpr InfoSection kSections[] = {
     {"memory", "Memory", true, WriteMemory},
     {"persistence", "Persistence", true, WritePersistence},
     {"stats", "Stats", true, WriteStatsSection},
-    {"replication", "Replication", true, WriteReplication},
+    {"replication", "Replication", true, WriteReplicationSection},
     {"cpu", "CPU", true, WriteCpu},
     {"modules", "Modules", true, WriteModules},
     {"commandstats", "Commandstats", false, WriteCommandstatsSection},

@@ -45,7 +45,14 @@ void WriteStatsSection(Server& server, std::string* out) {
     Field(out, name, "0.00");
   }
   Field(out, "rejected_connections", clients.rejected);
-  ZeroFields(out, {"sync_full", "sync_partial_ok", "sync_partial_err"});
+  const replication::Counters syncs = server.replication.status().counters;
+  Field(out, "sync_full", syncs.full_syncs);
+  Field(out, "sync_partial_ok", syncs.partial_syncs);
+  // A replica whose position the log no longer had, and that had another way than a full sync.
+  Field(out, "sync_partial_err", syncs.archive_catch_ups);
+  Field(out, "sync_archive", syncs.archive_catch_ups);
+  Field(out, "sync_full_repeated", syncs.repeated_full_syncs);
+  Field(out, "sync_full_bytes", syncs.snapshot_bytes_sent);
   Field(out, "expired_keys", engine.expired_keys);
   Field(out, "expired_stale_perc", "0.00");
   ZeroFields(out,

@@ -1,6 +1,7 @@
 // INFO's sections of our own: the log with its positions and leases, and the store below it. Only figures that are safe
 // to ask for from within a transaction.
 #include "commands/info_fields.h"
+#include "commands/replication_state.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 #include "env/clock.h"
@@ -13,11 +14,9 @@ void WriteLeases(log::Log& log, std::string* out) {
   const Lsn end = log.appended();
   size_t number = 0;
   for (const log::Lease& lease : log.Leases()) {
-    const uint64_t age = now > lease.touched_micros ? (now - lease.touched_micros) / 1000000 : 0;
     fmt::format_to(std::back_inserter(*out), "lease{}:name={},class={},position={},bytes={},age={},state={}\r\n",
-                   number++, lease.name, lease.lease_class == log::LeaseClass::kRequired ? "required" : "bounded",
-                   lease.position.value, end > lease.position ? end - lease.position : 0, age,
-                   lease.broken.empty() ? "held" : "broken");
+                   number++, lease.name, ClassName(lease), lease.position.value, HeldBytes(lease, end),
+                   AgeSeconds(lease, now), lease.broken.empty() ? "held" : "broken");
   }
 }
 

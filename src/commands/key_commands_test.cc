@@ -41,6 +41,7 @@ class ConfiguredServer {
                  .latency = Nothing<LatencyMonitor>(),
                  .stats = Nothing<CommandStats>(),
                  .tasks = Nothing<backup::Tasks>(),
+                 .replication = Nothing<replication::Replication>(),
                  .host = Nothing<Host>(),
                  .run_id = {},
                  .cluster_id = {},

@@ -1,4 +1,4 @@
-// Snapshots, the role in replication, and the end of the server.
+// Snapshots, and the end of the server.
 #include "commands/server.h"
 #include "commands/server_families.h"
 
@@ -42,26 +42,6 @@ absl::Status Lastsave(Context& ctx) {
   return absl::OkStatus();
 }
 
-absl::Status Role(Context& ctx) {
-  ctx.out.Array(3);
-  ctx.out.Bulk("master");
-  ctx.out.Integer(static_cast<int64_t>(ctx.server.engine.log().appended().value));
-  ctx.out.Array(0);
-  return absl::OkStatus();
-}
-
-absl::Status Replicaof(Context& ctx) {
-  if (EqualsIgnoreCase(ctx.args[1], "NO") && EqualsIgnoreCase(ctx.args[2], "ONE")) {
-    ctx.out.Ok();
-    return absl::OkStatus();
-  }
-  const auto port = IntegerArg(ctx.args[2]);
-  if (!port.ok() || *port < 0 || *port > 65535) return InvalidArgument("ERR Invalid master port");
-  return InvalidArgument("ERR this version of Tidemark cannot be a replica yet");
-}
-
-absl::Status Slaveof(Context& ctx) { return Replicaof(ctx); }
-
 absl::Status Shutdown(Context& ctx) {
   bool save = false;
   bool nosave = false;
@@ -86,16 +66,6 @@ absl::Status Shutdown(Context& ctx) {
   // where it would not wait for replicas, they are not waited for either. Nothing that fails keeps the server alive, so
   // FORCE changes nothing.
   ctx.server.host.Shutdown(nosave || now ? StopMode::kAtOnce : StopMode::kFlush);
-  return absl::OkStatus();
-}
-
-// There are no replicas to wait for.
-absl::Status Wait(Context& ctx) {
-  TM_RETURN_IF_ERROR(IntegerArg(ctx.args[1]).status());
-  const auto timeout = IntegerArg(ctx.args[2]);
-  if (!timeout.ok()) return InvalidArgument("ERR timeout is not an integer or out of range");
-  if (*timeout < 0) return InvalidArgument("ERR timeout is negative");
-  ctx.out.Integer(0);
   return absl::OkStatus();
 }
 
@@ -127,24 +97,6 @@ constexpr CommandSpec kCommands[] = {
      .complexity = "O(1)",
      .syntax = "",
      .handler = Lastsave},
-    {.name = "replicaof",
-     .arity = 3,
-     .flags = kAdmin | kNoScript | kStale | kNoAsyncLoading,
-     .group = "server",
-     .since = "5.0.0",
-     .summary = "Makes the server a replica, or a primary again.",
-     .complexity = "O(1)",
-     .syntax = "<host port | NO ONE>",
-     .handler = Replicaof},
-    {.name = "role",
-     .arity = 1,
-     .flags = kNoScript | kLoading | kStale | kFast,
-     .group = "server",
-     .since = "2.8.12",
-     .summary = "Tells the role of the server in replication.",
-     .complexity = "O(1)",
-     .syntax = "",
-     .handler = Role},
     {.name = "save",
      .arity = 1,
      .flags = kAdmin | kNoScript | kNoAsyncLoading | kNoMulti,
@@ -164,24 +116,6 @@ constexpr CommandSpec kCommands[] = {
          "O(N) when saving, with N the total number of keys in all databases when saving data, otherwise O(1)",
      .syntax = "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
      .handler = Shutdown},
-    {.name = "slaveof",
-     .arity = 3,
-     .flags = kAdmin | kNoScript | kStale | kNoAsyncLoading,
-     .group = "server",
-     .since = "1.0.0",
-     .summary = "Older name of REPLICAOF.",
-     .complexity = "O(1)",
-     .syntax = "<host port | NO ONE>",
-     .handler = Slaveof},
-    {.name = "wait",
-     .arity = 3,
-     .flags = kNoScript,
-     .group = "generic",
-     .since = "3.0.0",
-     .summary = "Waits until replicas have what this connection wrote.",
-     .complexity = "O(1)",
-     .syntax = "numreplicas timeout",
-     .handler = Wait},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "commands/command.h"
 #include "config/config.h"
 #include "engine/engine.h"
+#include "replication/replication.h"
 
 namespace tidemark::commands {
 
@@ -46,6 +47,7 @@ struct Server {
   LatencyMonitor& latency;
   CommandStats& stats;
   backup::Tasks& tasks;
+  replication::Replication& replication;
   Host& host;
 
   std::string run_id;      // 40 hex digits, new at every start
@@ -53,6 +55,8 @@ struct Server {
   std::string executable;  // path
   uint64_t start_ms = 0;   // wall clock
   uint16_t tcp_port = 0;
+  // Where gRPC is served, which replicas ask for (REPLCONF rpc-port); 0: nowhere. Set once it is.
+  std::atomic<uint16_t> rpc_port{0};
 
   // A snapshot asked for by SAVE or BGSAVE is under way.
   std::atomic<bool> saving{false};

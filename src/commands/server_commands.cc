@@ -273,7 +273,7 @@ std::span<const CommandSpec> ServerCommands() {
   static const auto* const all = [] {
     auto* joined = new std::vector<CommandSpec>(std::begin(kCommands), std::end(kCommands));
     for (const auto family : {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(),
-                              PersistenceFamily(), ExpiryClockFamily()}) {
+                              PersistenceFamily(), ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily()}) {
       joined->insert(joined->end(), family.begin(), family.end());
     }
     return joined;

@@ -17,7 +17,9 @@ std::span<const CommandSpec> SlowlogFamily();      // slowlog_commands.cc
 std::span<const CommandSpec> LatencyFamily();      // latency_commands.cc
 std::span<const CommandSpec> MemoryFamily();       // memory_commands.cc
 std::span<const CommandSpec> ExpiryClockFamily();  // expiry_clock_commands.cc: EXPIRY, after a restore
-std::span<const CommandSpec> PersistenceFamily();  // persistence_commands.cc: snapshots, roles, SHUTDOWN
+std::span<const CommandSpec> PersistenceFamily();  // persistence_commands.cc: snapshots, SHUTDOWN
+std::span<const CommandSpec> ReplicationFamily();  // replication_commands.cc
+std::span<const CommandSpec> ReplicationWaits();   // replication_waits.cc: WAIT, WAITAOF
 
 // The sections of INFO in Redis's order, then ours; each writes its fields without the heading. info_sections.cc.
 struct InfoSection {
@@ -33,7 +35,8 @@ void WriteErrorstatsSection(Server& server, std::string* out);
 void WriteLatencystatsSection(Server& server, std::string* out);
 void WriteLogSection(Server& server, std::string* out);  // info_storage.cc, as the next
 void WriteStoreSection(Server& server, std::string* out);
-void WriteBackupSection(Server& server, std::string* out);  // info_backup.cc
+void WriteBackupSection(Server& server, std::string* out);       // info_backup.cc
+void WriteReplicationSection(Server& server, std::string* out);  // info_replication.cc
 
 // What the process and its allocator use, in bytes.
 struct MemoryFigures {

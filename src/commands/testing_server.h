@@ -18,6 +18,7 @@
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/testing.h"
+#include "commands/testing_replication.h"
 #include "commands/testing_tasks.h"
 #include "commands/watch_table.h"
 
@@ -48,6 +49,7 @@ class TestServer {
   Server& server() { return *server_; }
   FakeHost& host() { return host_; }
   FakeTasks& tasks() { return tasks_; }
+  FakeReplication& replication() { return replication_; }
   FakeClient& client() { return client_; }
   // A further client; the caller calls Leave before it goes.
   void Join(FakeClient& client) {
@@ -68,6 +70,7 @@ class TestServer {
     out.SetProtocol(client.protocol);
     const Outcome outcome = dispatcher_.Execute(client, args, out, Dispatcher::kMaxRehearsals);
     engine_->EndTurn();
+    if (outcome == Outcome::kStalled) return "(stalls)";
     if (outcome == Outcome::kDeferred) {
       if (client.deferred->Park([] {})) return "(waits)";
       return Answered(client);
@@ -117,6 +120,7 @@ class TestServer {
                                               .latency = latency_,
                                               .stats = stats_,
                                               .tasks = tasks_,
+                                              .replication = replication_,
                                               .host = host_,
                                               .run_id = std::string(40, 'a'),
                                               .cluster_id = std::string(32, 'c'),
@@ -144,6 +148,7 @@ class TestServer {
   LatencyMonitor latency_;
   CommandStats stats_;
   FakeTasks tasks_;
+  FakeReplication replication_;
   FakeHost host_;
   std::unique_ptr<Server> server_;
   Dispatcher dispatcher_;

@@ -119,6 +119,14 @@ absl::StatusOr<std::vector<Config::Edit>> Config::Resolve(
   return resolved;
 }
 
+void Config::Record(std::string_view name, std::string_view text) {
+  const MutexLock set_lock(set_mutex_);
+  const Option& option = Known(name);
+  const absl::StatusOr<Value> value = ParseValue(option, text, {});
+  TM_CHECK(value.ok(), "{} can't be {}: {}", name, text, Message(value.status()));
+  Store(IndexOf(option), *value);
+}
+
 absl::Status Config::RunApplies(size_t index) {
   std::vector<Apply> applies;
   {

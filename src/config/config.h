@@ -62,6 +62,9 @@ class Config {
   Pairs Get(std::span<const std::string_view> patterns) const;
   // CONFIG SET.
   absl::Status Set(std::span<const std::pair<std::string_view, std::string_view>> changes);
+  // The option is what something else than CONFIG SET has made it (REPLICAOF, a failover): from now on Get and Rewrite
+  // say so. Calls nobody. `text` is a value that the option can have.
+  void Record(std::string_view name, std::string_view text);
   // CONFIG REWRITE.
   absl::Status Rewrite();
 

@@ -81,6 +81,8 @@ std::string Values(const Option& option) {
       return "class hard soft seconds …";
     case Type::kKeyspaceEvents:
       return "letters";
+    case Type::kEndpoint:
+      return "host port";
   }
   return {};
 }

@@ -20,7 +20,8 @@ absl::Status AtPlace(const std::string& place, const absl::Status& status) {
 }  // namespace
 
 bool IsList(const Option& option) {
-  return option.type == Type::kWords || option.type == Type::kSavePoints || option.type == Type::kOutputLimits;
+  return option.type == Type::kWords || option.type == Type::kSavePoints || option.type == Type::kOutputLimits ||
+         option.type == Type::kEndpoint;
 }
 
 absl::StatusOr<const Option*> NamedOption(std::string_view name) {

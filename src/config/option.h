@@ -21,6 +21,7 @@ enum class Type {
   kSavePoints,       // pairs of seconds and changes
   kOutputLimits,     // class, hard bytes, soft bytes, soft seconds, repeated
   kKeyspaceEvents,   // letters of event classes
+  kEndpoint,         // host and port, or nothing ("no one")
 };
 
 enum class Change {
@@ -36,6 +37,7 @@ struct Option {
   int64_t min = 0;            // of integers and of memory
   int64_t max = std::numeric_limits<int64_t>::max();
   std::string_view choices = {};     // of an enum, separated by '|'
+  std::string_view refusal = {};     // why an enum takes no other choice, where that is not plain
   std::string_view other_name = {};  // an older or newer name for the same option
   Change change = Change::kRunning;
   bool secret = false;     // its value is never printed or logged by us

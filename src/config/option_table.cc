@@ -40,6 +40,11 @@ struct Entry : Option {
     copy.other_name = other;
     return copy;
   }
+  constexpr Entry Because(std::string_view reason) const {
+    Entry copy = *this;
+    copy.refusal = reason;
+    return copy;
+  }
   constexpr Entry Says(std::string_view text) const {
     Entry copy = *this;
     copy.summary = text;
@@ -157,19 +162,56 @@ constexpr auto kObserving = std::to_array<Option>({
 });
 
 constexpr auto kReplication = std::to_array<Option>({
-    Bool("replica-read-only", "yes").Also("slave-read-only").NoEffect(),
-    Bool("replica-serve-stale-data", "yes").Also("slave-serve-stale-data").NoEffect(),
-    Integer("replica-priority", "100", 0, kInt).Also("slave-priority").NoEffect(),
-    Bool("replica-announced", "yes").NoEffect(),
-    Text("replica-announce-ip", "").Also("slave-announce-ip").NoEffect(),
-    Integer("replica-announce-port", "0", 0, 65535).Also("slave-announce-port").NoEffect(),
+    Typed("replicaof", Type::kEndpoint, "")
+        .Fixed()
+        .Also("slaveof")
+        .Says("host and port of the primary that this server follows; none makes it a primary. REPLICAOF changes it, "
+              "and CONFIG REWRITE keeps that"),
+    Text("masteruser", "").Says("user that a replica logs in to its primary as; empty is `default`"),
+    Text("masterauth", "").Secret().Says("password that a replica logs in to its primary with"),
+    Enum("replica-read-only", "yes", "yes")
+        .Also("slave-read-only")
+        .Because("a replica's log is its primary's, byte for byte: it cannot take writes of its own")
+        .Says("replicas refuse writes; only `yes` is accepted, since the log of a replica is that of its primary, byte "
+              "for byte"),
+    Bool("replica-serve-stale-data", "yes")
+        .Also("slave-serve-stale-data")
+        .Says("a replica answers reads while the link to its primary is down"),
+    Integer("replica-priority", "100", 0, kInt)
+        .Also("slave-priority")
+        .Says("Sentinel promotes the replica with the lowest number first; never one with 0"),
+    Bool("replica-announced", "yes").Says("Sentinel tells clients of this replica"),
+    Text("replica-announce-ip", "")
+        .Also("slave-announce-ip")
+        .Says("address under which the primary lists this replica; empty is where its connection comes from"),
+    Integer("replica-announce-port", "0", 0, 65535)
+        .Also("slave-announce-port")
+        .Says("port under which the primary lists this replica; 0 is `port`"),
+    Integer("min-replicas-to-write", "0", 0, kInt)
+        .Also("min-slaves-to-write")
+        .Says("a primary refuses writes while fewer replicas than this are connected and in time; 0 never"),
+    Integer("min-replicas-max-lag", "10", 0, kInt)
+        .Also("min-slaves-max-lag")
+        .Says("seconds within which a replica must have answered to count for that; 0 switches it off"),
+    Integer("repl-timeout", "60", 1, kInt).Says("seconds of silence after which a replica's link counts as dead"),
+    Enum("replica-seed", "auto", "primary|archive|auto")
+        .Says("where a replica takes what its primary's log no longer has, or all its data when it is new: a snapshot "
+              "of the primary, the archive of a backup task, or the archive where it has them"),
+    Memory("replica-lease-max-bytes", "0")
+        .Says("bytes of log that a primary holds for one replica that is away; 0 holds on until `disk-low-water`"),
+    Integer("replica-lease-max-age", "86400", 0, kInt)
+        .Says("seconds that a primary holds log for a replica that is away; 0 for ever"),
+    Memory("repl-rate-limit", "0").Says("bytes a second that a full sync may send to one replica; 0 any"),
+    Integer("promotion-fence-timeout-ms", "3000", 0, kInt)
+        .Says("milliseconds that a promotion waits for the archives to be fenced; after that it goes on, and no force "
+              "flush succeeds until they are"),
+});
+
+constexpr auto kRedisReplication = std::to_array<Option>({
     Bool("replica-ignore-maxmemory", "yes").Also("slave-ignore-maxmemory").NoEffect(),
     Bool("replica-ignore-disk-write-errors", "no").NoEffect(),
     Bool("replica-lazy-flush", "no").Also("slave-lazy-flush").NoEffect(),
-    Integer("min-replicas-to-write", "0", 0, kInt).Also("min-slaves-to-write").NoEffect(),
-    Integer("min-replicas-max-lag", "10", 0, kInt).Also("min-slaves-max-lag").NoEffect(),
     Integer("repl-ping-replica-period", "10", 1, kInt).Also("repl-ping-slave-period").NoEffect(),
-    Integer("repl-timeout", "60", 1, kInt).NoEffect(),
     Memory("repl-backlog-size", "1048576", 1).NoEffect(),
     Integer("repl-backlog-ttl", "3600", 0, kLong).NoEffect(),
     Bool("repl-disable-tcp-nodelay", "no").NoEffect(),
@@ -280,8 +322,10 @@ constexpr auto kSections = std::to_array<Section>({
     {"The server", "", kGeneral},
     {"Data and durability", "", kData},
     {"Backup", "What `LOGBACKUP FLUSH` and a clean stop do where nothing else is said.", kBackup},
+    {"Replication", "", kReplication},
     {"Observing", "", kObserving},
-    {"Redis: replication", "", kReplication},
+    {"Redis: replication", "A replica follows the log; there is no backlog and no dump file to send.",
+     kRedisReplication},
     {"Redis: encodings in memory", "Data lives on disk as rows, whatever these say.", kEncodings},
     {"Redis: RDB and AOF files", "The log is the only file that writes go to first; there is no RDB and no AOF.",
      kFiles},

@@ -73,7 +73,9 @@ std::string RewriteText(std::string_view old_text, const std::vector<Value>& val
     if (line.option == nullptr || (written[index].valid && written[index].value == values[index])) {
       out.append(line.text).append("\n");
     } else if (!done[index]) {
-      out.append(LineOf(*line.option, values[index])).append("\n");
+      // Who has no primary has no line either, as in Redis.
+      const bool gone = line.option->type == Type::kEndpoint && values[index].text.empty();
+      if (!gone) out.append(LineOf(*line.option, values[index])).append("\n");
       done[index] = true;
     }
   }

@@ -78,6 +78,7 @@ absl::StatusOr<Value> ParseEnum(const Option& option, std::string_view text) {
   }
   const auto found = std::find(choices.begin(), choices.end(), wanted);
   if (found != choices.end()) return Value{wanted, found - choices.begin()};
+  if (!option.refusal.empty()) return InvalidArgument("{}", option.refusal);
   return InvalidArgument("argument(s) must be one of the following: {}", fmt::join(choices, ", "));
 }
 
@@ -100,6 +101,15 @@ absl::StatusOr<Value> ParseWords(const Option& option, std::string_view text) {
       }
     }
   }
+  return Value{Join(words), 0};
+}
+
+absl::StatusOr<Value> ParseEndpoint(std::string_view text) {
+  const std::vector<std::string> words = Words(text);
+  if (words.empty() || (words.size() == 2 && Lower(words[0]) == "no" && Lower(words[1]) == "one")) return Value{};
+  if (words.size() != 2) return InvalidArgument("wrong number of arguments");
+  const auto port = ParseInt64(words[1]);
+  if (!port || *port < 0 || *port > 65535) return InvalidArgument("Invalid master port");
   return Value{Join(words), 0};
 }
 
@@ -210,6 +220,8 @@ absl::StatusOr<Value> ParseValue(const Option& option, std::string_view text, co
       return ParseOutputLimitsValue(text, current);
     case Type::kKeyspaceEvents:
       return ParseKeyspaceEvents(text);
+    case Type::kEndpoint:
+      return ParseEndpoint(text);
   }
   TM_CHECK(false, "type of option {}", option.name);
 }

@@ -92,6 +92,9 @@ absl::Status Server::Start() {
   spdlog::info("Tidemark {} starting, pid {}, data in {}", Version(), ::getpid(), config_.Text("dir"));
   TM_RETURN_IF_ERROR(OpenEngine());
   absl::Status status = OpenTasks();
+  if (status.ok() && !config_.Text("replicaof").empty()) {
+    status = absl::FailedPreconditionError("replicaof: this server cannot be a replica yet");
+  }
   if (status.ok()) {
     MakeServices();
     FollowConfig();
@@ -101,6 +104,7 @@ absl::Status Server::Start() {
     absl::StatusOr<std::unique_ptr<SidePorts>> ports = SidePorts::Start(*commands_, *tasks_);
     status = ports.status();
     if (ports.ok()) side_ports_ = *std::move(ports);
+    if (ports.ok()) commands_->rpc_port = static_cast<uint16_t>(config_.Integer("rpc-port"));
   }
   if (status.ok()) status = WritePidFile();
   if (!status.ok()) {
@@ -170,9 +174,19 @@ void Server::StartDefaultTask() {
   }
 }
 
+void Server::OpenReplication() {
+  const engine::Identity& identity = tasks_->identity();
+  const replication::TimelineStep timeline{
+      .timeline = identity.timeline, .id = identity.timeline_id, .fork = identity.fork};
+  replication_ = std::make_unique<replication::PrimaryOnly>(
+      *engine_, IdToHex(identity.cluster_id), timeline,
+      [this](std::function<void()> job) { RunInBackground(std::move(job)); });
+}
+
 void Server::MakeServices() {
   engine_->SetChangeListener(&watches_);
   workers_ = std::make_unique<WorkerPool>(kWorkers);
+  OpenReplication();
   std::error_code ignored;
   commands_.reset(new commands::Server{
       .engine = *engine_,
@@ -184,6 +198,7 @@ void Server::MakeServices() {
       .latency = latency_,
       .stats = stats_,
       .tasks = *tasks_,
+      .replication = *replication_,
       .host = *this,
       .run_id = NewRunId(),
       .cluster_id = IdToHex(tasks_->identity().cluster_id),

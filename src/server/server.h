@@ -27,6 +27,7 @@
 #include "commands/watch_table.h"
 #include "config/config.h"
 #include "engine/engine.h"
+#include "replication/primary_only.h"
 #include "server/io_thread.h"
 #include "server/listener.h"
 #include "server/session.h"
@@ -55,6 +56,7 @@ class Server final : public commands::Host {
   absl::Status OpenEngine();
   absl::Status OpenTasks();
   void StartDefaultTask();
+  void OpenReplication();
   void MakeServices();
   absl::Status Listen();
   void FollowConfig();
@@ -93,6 +95,7 @@ class Server final : public commands::Host {
   // The last members, so the first to go: their threads call the I/O threads.
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<backup::Manager> tasks_;
+  std::unique_ptr<replication::Replication> replication_;
 };
 
 // Files of the configuration as they stand on this machine's disk; "-" is standard input.
