@@ -89,8 +89,8 @@ absl::StatusOr<Task::Connection> Task::Connect() {
                     "restore from it",
                     store_->display_uri(), parts_.identity.timeline.value, position.end.value, end.value));
   }
-  // The archive has promised that nothing at or below this comes any more. A wall clock that was set back while the
-  // server was down does not break that: closed timestamps are in no record, the log does not know them.
+  // The archive has promised that nothing at or below this comes any more; who promised it may have been another
+  // server, from which this one's data were restored.
   parts_.engine.clock().RaiseFloor(position.closed);
   // From where the log still has all that the archive lacks; a base further on does not replace what leads to it.
   bool gap = false;

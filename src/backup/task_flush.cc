@@ -126,8 +126,12 @@ void Task::Execute(const FlushOrder& order) {
   }
   if (order.cut != cut_) {
     cut_ = order.cut;
-    const engine::Engine::ClosePoint point = parts_.engine.Closed();
-    cut_closed_ = point.end == cut_ ? std::optional(point.closed) : std::nullopt;
+    cut_closed_.reset();
+    // Without it the last record says what is closed.
+    if (parts_.engine.log().appended() == cut_) {
+      const absl::StatusOr<engine::Engine::ClosePoint> point = parts_.engine.Closed();
+      if (point.ok() && point->end == cut_) cut_closed_ = point->closed;
+    }
   }
   if (order.attempt == 1) shipped_before_ = {};
   last_confirm_ = since;
@@ -370,13 +374,14 @@ void Task::LetGo() {
 // ---- an idle log
 
 void Task::PutClosed() {
-  const engine::Engine::ClosePoint point = parts_.engine.Closed();
+  const absl::StatusOr<engine::Engine::ClosePoint> closed = parts_.engine.Closed();
+  const engine::Engine::ClosePoint point = closed.value_or(engine::Engine::ClosePoint{});
   {
     const MutexLock lock(mutex_);
     closed_due_ = steady_clock::now() + parts_.timings.closed_every;
-    if (phase_ != Phase::kRunning || machine_->flushed().lsn != point.end) return;
+    if (phase_ != Phase::kRunning || (closed.ok() && machine_->flushed().lsn != point.end)) return;
   }
-  const absl::Status status = PutClosedAt(point.end, point.closed);
+  const absl::Status status = closed.ok() ? PutClosedAt(point.end, point.closed) : closed.status();
   DropSuperseded();
   Deliveries out;
   FlushEvent event{.task = config_.name, .flushed = point.end, .flushed_time = {}};

@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<BaseSnapshot>> BaseSnapshot::Take(engine::Engine&
   std::unique_ptr<BaseSnapshot> snapshot(
       new BaseSnapshot(engine.SnapshotFolder(name), {.timeline = timeline, .lsn = lsn, .timestamp = {}}));
   // The moment of the base lies at or after its last record and before the first that is not in it.
-  const engine::Engine::ClosePoint point = engine.Closed();
+  TM_ASSIGN_OR_RETURN(const engine::Engine::ClosePoint point, engine.Closed());
   if (point.end == lsn) {
     snapshot->base_.timestamp = point.closed;
     return snapshot;

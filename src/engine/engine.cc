@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/clock_floor.h"
 #include "engine/expiry_clock.h"
 #include "engine/recovery.h"
 #include "engine/sweeper.h"
@@ -119,7 +120,7 @@ class EngineImpl final : public Engine {
   std::string SnapshotFolder(std::string_view name) const override {
     return fmt::format("{}/snapshots/{}", options_.folder, name);
   }
-  ClosePoint Closed() override;
+  absl::StatusOr<ClosePoint> Closed() override;
   std::optional<Timestamp> expiry_stands_at() const override;
   absl::Status ThawExpiry() override;
   void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
@@ -151,6 +152,7 @@ class EngineImpl final : public Engine {
   std::shared_ptr<void> folder_lock_;
   std::unique_ptr<kv::Store> store_;
   std::unique_ptr<log::Log> log_;
+  std::unique_ptr<ClockFloor> clock_floor_;
   std::unique_ptr<HybridClock> clock_;
   ChangeListener* listener_ = nullptr;
 
@@ -194,6 +196,12 @@ absl::Status EngineImpl::OpenFloors() {
   log::LogOptions log_options = options_.log;
   log_options.folder = options_.folder + "/log";
   TM_ASSIGN_OR_RETURN(log_, log::Log::Open(fs_, system_clock_, log_options, &recovery_));
+  TM_ASSIGN_OR_RETURN(clock_floor_, ClockFloor::Open(fs_, options_.folder));
+  if (clock_floor_->was_damaged()) {
+    options_.report(
+        "clock.floor cannot be read: if the wall clock was set back since the last stop, records may get times that an "
+        "archive has closed, until its task has reached it");
+  }
   // The names of store and log: without them what they hold would not survive a power failure.
   TM_RETURN_IF_ERROR(fs_.SyncFolder(options_.folder));
   if (recovery_.torn_bytes != 0) {
@@ -215,7 +223,7 @@ absl::Status EngineImpl::Start() {
     options_.report(fmt::format("recovery: replayed {} records in {:.1f} s", replay_.records,
                                 static_cast<double>(replay_.micros) / 1e6));
   }
-  clock_ = std::make_unique<HybridClock>(system_clock_, recovery_.last_timestamp);
+  clock_ = std::make_unique<HybridClock>(system_clock_, std::max(recovery_.last_timestamp, clock_floor_->floor()));
   TM_RETURN_IF_ERROR(LoadExpiryClock());
   sweeper_ = std::make_unique<Sweeper>(*this, options_.store.databases);
   DiskStep();
@@ -236,6 +244,7 @@ absl::Status EngineImpl::Close() {
   StopThreads();
   log_->Write();
   TM_RETURN_IF_ERROR(log_->SyncTo(log_->appended()));
+  TM_RETURN_IF_ERROR(clock_floor_->Settle(clock_->Now()));
   return PersistNow();
 }
 
@@ -403,11 +412,18 @@ absl::StatusOr<Lsn> EngineImpl::SnapshotAs(std::string_view name) {
   return store_->Snapshot(folder, SyncLog());
 }
 
-Engine::ClosePoint EngineImpl::Closed() {
-  // No writer is between taking its timestamp and appending while the lock is shared, and later ones take later times.
-  const kv::Store::Reader reader = store_->Read();
-  const Lsn end = log_->appended();
-  return {.end = end, .closed = clock_->Next()};
+absl::StatusOr<Engine::ClosePoint> EngineImpl::Closed() {
+  ClosePoint point;
+  {
+    // No writer is between taking its timestamp and appending while the lock is shared, and later ones take later
+    // times.
+    const kv::Store::Reader reader = store_->Read();
+    point = {.end = log_->appended(), .closed = clock_->Next()};
+  }
+  if (const absl::Status kept = clock_floor_->Promise(point.closed); !kept.ok()) {
+    return Errorf(kept.code(), "keeping that a moment is closed: {}", Message(kept));
+  }
+  return point;
 }
 
 absl::Status EngineImpl::LoadExpiryClock() {

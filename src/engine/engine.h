@@ -111,12 +111,13 @@ class Engine {
   virtual std::string SnapshotFolder(std::string_view name) const = 0;
 
   // A moment that is over: every record that begins at or after `end` has a timestamp later than `closed`, and every
-  // one before it, at most `closed`.
+  // one before it, at most `closed`. It may be told to others: not even a restart with the wall clock set back breaks
+  // it. An error of the disk where that cannot be kept. May wait for the disk; not on an I/O thread.
   struct ClosePoint {
     Lsn end;
     Timestamp closed;
   };
-  virtual ClosePoint Closed() = 0;
+  virtual absl::StatusOr<ClosePoint> Closed() = 0;
 
   // The moment at which expiry stands still (a restored store: engine/expiry_clock.h); nullopt when it goes on with
   // time, as it does everywhere else.

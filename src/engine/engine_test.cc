@@ -326,7 +326,7 @@ TEST_F(EngineTest, AClosedMomentSeparatesWhatCameBeforeFromWhatFollows) {
     while (!stop) EXPECT_TRUE(Set("k", "v").ok());
   });
   std::vector<Engine::ClosePoint> points;
-  for (int i = 0; i < 200; ++i) points.push_back(engine_->Closed());
+  for (int i = 0; i < 200; ++i) points.push_back(engine_->Closed().value());
   stop = true;
   writer.join();
   engine_->EndTurn();

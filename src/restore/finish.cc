@@ -143,7 +143,8 @@ class NewLog {
     if (batch_.empty()) return absl::OkStatus();
     const std::string_view payload = batch_.Finish();
     TM_RETURN_IF_ERROR(log_->Reserve(payload.size()));
-    last_ = Timestamp{std::max({clock_.WallMicros(), last_.micros + 1, state_.end.last_record.micros + 1})};
+    // Later than all that the archive has closed, as the restore has got there.
+    last_ = Timestamp{std::max({clock_.WallMicros(), last_.micros + 1, state_.end.reached.micros + 1})};
     log_->Append(last_, payload);
     if (log_->appended() - log_->written() > kWriteEvery) log_->Write();
     batch_.Clear();
