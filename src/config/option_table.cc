@@ -89,7 +89,11 @@ constexpr auto kNetwork = std::to_array<Option>({
           "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60")
         .Says("per class (normal, replica, pubsub): bytes of unread replies at which a client is disconnected, at "
               "once and after so many seconds; 0 never"),
-    Integer("rpc-port", "0", 0, 65535).Fixed().Says("port of the gRPC services; 0 listens on none"),
+    Integer("rpc-port", "-1", -1, 65535)
+        .Fixed()
+        .Says(
+            "port of the gRPC services, which replicas need; -1 is `port` + 10000 (past 65535: - 10000), and a server "
+            "that cannot have it goes on without; 0 listens on none"),
     Integer("http-port", "0", 0, 65535).Fixed().Says("port of metrics and status over HTTP; 0 listens on none"),
     Text("tls-cert-file", "")
         .Fixed()

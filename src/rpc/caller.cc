@@ -29,6 +29,21 @@ grpc::Status Admit(const Services& services, const grpc::ServerContextBase& cont
   return status.ok() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(Message(status)));
 }
 
+std::string PeerHost(const grpc::ServerContextBase& context) {
+  const std::string peer = context.peer();
+  const size_t begin = peer.find(':') + 1;
+  const size_t end = peer.rfind(':');
+  if (end < begin) return peer;
+  std::string_view host = std::string_view(peer).substr(begin, end - begin);
+  for (const std::string_view bracket : {"[", "%5B"}) {
+    if (host.starts_with(bracket)) host.remove_prefix(bracket.size());
+  }
+  for (const std::string_view bracket : {"]", "%5D"}) {
+    if (host.ends_with(bracket)) host.remove_suffix(bracket.size());
+  }
+  return std::string(host);
+}
+
 grpc::Status ToGrpc(const absl::Status& status) {
   // Abseil's codes are gRPC's.
   return {static_cast<grpc::StatusCode>(status.code()), std::string(Message(status))};

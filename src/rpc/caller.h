@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <functional>
+#include <string>
 
 #include "rpc/rpc_server.h"
 
@@ -21,6 +22,9 @@ struct Services {
 
 // UNAUTHENTICATED unless the caller may use the port.
 grpc::Status Admit(const Services& services, const grpc::ServerContextBase& context);
+
+// The address that the call comes from, without its port.
+std::string PeerHost(const grpc::ServerContextBase& context);
 
 // The same code and message.
 grpc::Status ToGrpc(const absl::Status& status);

@@ -5,10 +5,11 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/support/server_interceptor.h>
 
-#include "env/file.h"
 #include "rpc/backup_service.h"
 #include "rpc/caller.h"
+#include "rpc/credentials.h"
 #include "rpc/log_backup_service.h"
+#include "rpc/replication_service.h"
 
 namespace tidemark::rpc {
 namespace {
@@ -46,36 +47,28 @@ class ReflectionGuardFactory final : public grpc::experimental::ServerIntercepto
   const Services& services_;
 };
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const RpcOptions& options) {
-  if (options.certificate_file.empty()) return grpc::InsecureServerCredentials();
-  const auto read = [](const std::string& path) { return ReadWholeFile(FileSystem::Posix(), path); };
-  grpc::SslServerCredentialsOptions tls;
-  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  TM_ASSIGN_OR_RETURN(pair.cert_chain, read(options.certificate_file));
-  TM_ASSIGN_OR_RETURN(pair.private_key, read(options.key_file));
-  tls.pem_key_cert_pairs.push_back(pair);
-  if (!options.authority_file.empty()) {
-    TM_ASSIGN_OR_RETURN(tls.pem_root_certs, read(options.authority_file));
-    tls.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-  }
-  return grpc::SslServerCredentials(tls);
+// An address of `bind`, whose wildcards gRPC spells differently.
+std::string ListenAddress(std::string_view address, uint16_t port) {
+  if (address == "*") return GrpcAddress("0.0.0.0", port);
+  return GrpcAddress(address == "::*" ? "::" : address, port);
 }
 
-std::string GrpcAddress(std::string_view address, uint16_t port) {
-  if (address == "*") return fmt::format("0.0.0.0:{}", port);
-  if (address == "::*") return fmt::format("[::]:{}", port);
-  return address.find(':') == std::string_view::npos ? fmt::format("{}:{}", address, port)
-                                                     : fmt::format("[{}]:{}", address, port);
+// A replica that lost its power is noticed though nothing is sent to it; and its own asking is no flood.
+void KeepAlive(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
 }
 
 class RpcServerImpl final : public RpcServer {
  public:
-  explicit RpcServerImpl(Services services) : services_(std::move(services)) {}
+  RpcServerImpl(Services services, replication::Feed* feed) : services_(std::move(services)) {
+    if (feed != nullptr) replication_ = std::make_unique<ReplicationService>(services_, *feed);
+  }
   ~RpcServerImpl() override { Stop(); }
 
   absl::Status Listen(const RpcOptions& options) {
-    TM_ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(options));
-    absl::Status failed;
+    TM_ASSIGN_OR_RETURN(const auto credentials, ServerCredentials(options.tls));
     int listening = 0;
     // One server an address: gRPC makes a whole server fail when one address of it does.
     for (std::string_view address : options.addresses) {
@@ -85,11 +78,11 @@ class RpcServerImpl final : public RpcServer {
       if (optional) address.remove_prefix(1);
       const uint16_t port = options.port != 0 ? options.port : port_;
       all_ = all_ || address == "*" || address == "0.0.0.0";
-      if (Serve(GrpcAddress(address, port), credentials)) {
+      if (Serve(ListenAddress(address, port), credentials)) {
         ++listening;
       } else if (!optional) {
         return Errorf(absl::StatusCode::kFailedPrecondition, "rpc-port: cannot listen on {}",
-                      GrpcAddress(address, port));
+                      ListenAddress(address, port));
       }
     }
     if (listening > 0) return absl::OkStatus();
@@ -97,6 +90,7 @@ class RpcServerImpl final : public RpcServer {
   }
 
   void Stop() override {
+    if (replication_ != nullptr) replication_->Stop();
     const auto deadline = std::chrono::system_clock::now() + kStopWithin;
     for (const auto& server : servers_) server->Shutdown(deadline);
     servers_.clear();
@@ -112,6 +106,10 @@ class RpcServerImpl final : public RpcServer {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.RegisterService(&log_backup_);
     builder.RegisterService(&backup_);
+    if (replication_ != nullptr) {
+      builder.RegisterService(replication_.get());
+      KeepAlive(builder);
+    }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> guards;
     guards.push_back(std::make_unique<ReflectionGuardFactory>(services_));
     builder.experimental().SetInterceptorCreators(std::move(guards));
@@ -125,6 +123,7 @@ class RpcServerImpl final : public RpcServer {
   const Services services_;
   LogBackupService log_backup_{services_};
   BackupService backup_{services_};
+  std::unique_ptr<ReplicationService> replication_;
   uint16_t port_ = 0;
   bool all_ = false;  // the IPv4 wildcard is among what is listened on
   std::vector<std::unique_ptr<grpc::Server>> servers_;
@@ -135,11 +134,15 @@ class RpcServerImpl final : public RpcServer {
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcOptions& options, backup::Tasks& tasks,
                                                             AccessCheck access,
                                                             std::function<backup::FlushRequest()> default_flush,
-                                                            std::function<void(std::function<void()>)> run) {
+                                                            std::function<void(std::function<void()>)> run,
+                                                            replication::Feed* feed) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  auto server = std::make_unique<RpcServerImpl>(Services{
-      .tasks = tasks, .access = std::move(access), .default_flush = std::move(default_flush), .run = std::move(run)});
+  auto server = std::make_unique<RpcServerImpl>(Services{.tasks = tasks,
+                                                         .access = std::move(access),
+                                                         .default_flush = std::move(default_flush),
+                                                         .run = std::move(run)},
+                                                feed);
   TM_RETURN_IF_ERROR(server->Listen(options));
   return server;
 }

@@ -56,7 +56,7 @@ class RpcServerTest : public testing::Test {
  protected:
   RpcServerTest() {
     auto server = RpcServer::Start(
-        {.addresses = {"127.0.0.1"}, .port = 0, .certificate_file = {}, .key_file = {}, .authority_file = {}}, tasks_,
+        {.addresses = {"127.0.0.1"}, .port = 0, .tls = {}}, tasks_,
         [this](bool loopback, std::string_view user, std::string_view password) -> absl::Status {
           EXPECT_TRUE(loopback);
           if (secret_.empty() || (user == "default" && password == secret_)) return absl::OkStatus();
@@ -199,12 +199,8 @@ TEST_F(RpcServerTest, ErrorsOfTasksKeepTheirCodeAndText) {
 
 TEST_F(RpcServerTest, TwoServersCannotShareAPort) {
   const auto second = RpcServer::Start(
-      {.addresses = {"127.0.0.1"},
-       .port = server_->port(),
-       .certificate_file = {},
-       .key_file = {},
-       .authority_file = {}},
-      tasks_, [](bool, std::string_view, std::string_view) { return absl::OkStatus(); }, [] { return FlushRequest(); },
+      {.addresses = {"127.0.0.1"}, .port = server_->port(), .tls = {}}, tasks_,
+      [](bool, std::string_view, std::string_view) { return absl::OkStatus(); }, [] { return FlushRequest(); },
       [](const std::function<void()>&) {});
   EXPECT_TRUE(absl::IsFailedPrecondition(second.status())) << second.status();
 }

@@ -104,7 +104,6 @@ absl::Status Server::Start() {
     absl::StatusOr<std::unique_ptr<SidePorts>> ports = SidePorts::Start(*commands_, *tasks_);
     status = ports.status();
     if (ports.ok()) side_ports_ = *std::move(ports);
-    if (ports.ok()) commands_->rpc_port = static_cast<uint16_t>(config_.Integer("rpc-port"));
   }
   if (status.ok()) status = WritePidFile();
   if (!status.ok()) {

@@ -7,14 +7,17 @@
 #include "base/status.h"
 #include "commands/server.h"
 #include "http/http_server.h"
+#include "replication/feed.h"
 #include "rpc/rpc_server.h"
 
 namespace tidemark::server {
 
 class SidePorts {
  public:
-  // Listens on rpc-port and http-port where they are not 0. What is handed in outlives the object.
-  static absl::StatusOr<std::unique_ptr<SidePorts>> Start(commands::Server& server, backup::Tasks& tasks);
+  // Listens on rpc-port and http-port where they are not 0, and sets server.rpc_port. `feed`: what replicas read; null:
+  // nothing. What is handed in outlives the object.
+  static absl::StatusOr<std::unique_ptr<SidePorts>> Start(commands::Server& server, backup::Tasks& tasks,
+                                                          replication::Feed* feed = nullptr);
   // No call is under way any more when it returns.
   void Stop();
 

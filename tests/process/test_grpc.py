@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -109,3 +110,18 @@ def test_metrics_and_flush_over_http():
             assert lines['tidemark_task_restorable{task="t"}'] == "1"
             assert int(lines['tidemark_task_checkpoint_lsn{task="t"}']) >= result["target_lsn"]
             assert lines['redis_db_keys{db="db0"}'] == "1"
+
+
+def test_the_grpc_port_stands_beside_the_redis_port_unless_it_is_taken():
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port + 10000)):
+        with Node(port=port, bind="127.0.0.1") as node:
+            assert "No gRPC port" in node.log(), node.log()
+            assert node.stop() == 0
+            node.start(rpc_port=0)
+            assert node.log().count("No gRPC port") == 1, node.log()
+            assert node.stop() == 0
+            node.launch(rpc_port=port + 10000)
+            assert node.ended() != 0, "a port that was asked for is not left out"
+    with Node(port=port, bind="127.0.0.1"):
+        grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{port + 10000}")).result(timeout=20)
