@@ -85,6 +85,10 @@ class Verifier {
       Add(Kind::kMissing, identity + ": it says whose archive this is, and is not there", identity);
     }
     for (const std::string& key : report_.catalog.foreign) {
+      if (key.starts_with(format::kSetAsideFolder)) {
+        report_.findings.push_back({.kind = Kind::kDamaged, .what = key + ": was damaged and set aside", .key = key});
+        continue;
+      }
       report_.findings.push_back({.kind = Kind::kForeign, .what = key + ": is no object of an archive", .key = key});
     }
   }

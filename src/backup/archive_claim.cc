@@ -12,18 +12,26 @@ namespace {
 constexpr const char* kFencedPayload = "tidemark.fenced";
 constexpr Lsn kNoLimit{UINT64_MAX};
 
+// A small document that every restore needs. That it is damaged does not pass, whatever the store calls passing.
+absl::Status DamagedDocument(const objstore::ObjectStore& store, std::string_view key, const absl::Status& status) {
+  return Errorf(absl::StatusCode::kFailedPrecondition,
+                "{} in the archive at {} is damaged: {}. Nothing can be restored from there until it is back as it was",
+                key, store.display_uri(), Message(status));
+}
+
 absl::Status ClaimIdentity(objstore::ObjectStore& store, const engine::Identity& identity, uint64_t now_micros) {
   const archive::Identity ours{.cluster_id = identity.cluster_id, .created_micros = now_micros};
   absl::Status put =
       store.Put(format::kArchiveIdentityName, archive::EncodeIdentity(ours), objstore::PutCondition::kMustNotExist);
   if (!absl::IsAlreadyExists(put)) return put;
   TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(format::kArchiveIdentityName));
-  TM_ASSIGN_OR_RETURN(const archive::Identity present, archive::DecodeIdentity(bytes));
-  if (present.cluster_id == identity.cluster_id) return absl::OkStatus();
+  const absl::StatusOr<archive::Identity> present = archive::DecodeIdentity(bytes);
+  if (!present.ok()) return DamagedDocument(store, format::kArchiveIdentityName, present.status());
+  if (present->cluster_id == identity.cluster_id) return absl::OkStatus();
   return FencedError(
       fmt::format("the archive at {} belongs to cluster {}, this server is of cluster {}: give the task "
                   "a place of its own",
-                  store.display_uri(), IdToHex(present.cluster_id), IdToHex(identity.cluster_id)));
+                  store.display_uri(), IdToHex(present->cluster_id), IdToHex(identity.cluster_id)));
 }
 
 absl::Status ClaimTimeline(objstore::ObjectStore& store, const engine::Identity& identity, uint64_t now_micros) {
@@ -40,12 +48,13 @@ absl::Status ClaimTimeline(objstore::ObjectStore& store, const engine::Identity&
   absl::Status put = store.Put(key, archive::EncodeTimeline(ours), objstore::PutCondition::kMustNotExist);
   if (!absl::IsAlreadyExists(put)) return put;
   TM_ASSIGN_OR_RETURN(const std::string bytes, store.Get(key));
-  TM_ASSIGN_OR_RETURN(const archive::TimelineHistory present, archive::DecodeTimeline(bytes));
-  if (present.id == identity.timeline_id) return absl::OkStatus();
+  const absl::StatusOr<archive::TimelineHistory> present = archive::DecodeTimeline(bytes);
+  if (!present.ok()) return DamagedDocument(store, key, present.status());
+  if (present->id == identity.timeline_id) return absl::OkStatus();
   return FencedError(
       fmt::format("timeline {} in the archive at {} is {} ({}), this server's is {}: somebody else "
                   "writes there",
-                  identity.timeline.value, store.display_uri(), IdToHex(present.id), present.reason,
+                  identity.timeline.value, store.display_uri(), IdToHex(present->id), present->reason,
                   IdToHex(identity.timeline_id)));
 }
 
@@ -115,14 +124,32 @@ Timestamp FirstTimestamp(const archive::Catalog& catalog, Timeline timeline) {
   return found == catalog.log.end() || found->second.empty() ? Timestamp{} : found->second.front().name.first_timestamp;
 }
 
-absl::Status CheckLastObject(objstore::ObjectStore& store, const archive::LogEntry& entry,
-                             const engine::Identity& identity, ChainEnd* chain) {
-  TM_ASSIGN_OR_RETURN(const std::string bytes, store.GetRange(entry.key, 0, format::kObjectHeaderSize));
-  const absl::StatusOr<format::ObjectHeader> header = format::DecodeObjectHeader(bytes);
-  if (!header.ok()) {
-    return Errorf(absl::StatusCode::kFailedPrecondition, "{} in the archive at {}: {}", entry.key, store.display_uri(),
-                  Message(header.status()));
+// The header of what is at `key`, read again where it is damaged: an answer can be, too.
+absl::StatusOr<format::ObjectHeader> ReadHeader(objstore::ObjectStore& store, const std::string& key,
+                                                std::string* damage) {
+  for (int attempt = 1;; ++attempt) {
+    const absl::StatusOr<std::string> bytes = store.GetRange(key, 0, format::kObjectHeaderSize);
+    if (!bytes.ok() && !absl::IsOutOfRange(bytes.status())) return bytes.status();
+    absl::StatusOr<format::ObjectHeader> header = format::DecodeObjectHeader(bytes.ok() ? *bytes : std::string());
+    if (header.ok()) return header;
+    if (attempt == 1) continue;
+    const absl::Status named = Errorf(absl::StatusCode::kFailedPrecondition, "{} in the archive at {}: {}", key,
+                                      store.display_uri(), Message(header.status()));
+    if (absl::IsDataLoss(header.status())) *damage = Message(named);
+    return named;
   }
+}
+
+absl::Status CheckLastObject(objstore::ObjectStore& store, const archive::LogEntry& entry,
+                             const engine::Identity& identity, ChainEnd* chain, ArchivePosition* position) {
+  std::string damage;
+  const absl::StatusOr<format::ObjectHeader> header = ReadHeader(store, entry.key, &damage);
+  if (!damage.empty()) {
+    position->damaged = entry.key;
+    position->damage = damage;
+    return absl::OkStatus();
+  }
+  TM_RETURN_IF_ERROR(header.status());
   if (header->cluster_id != identity.cluster_id || header->timeline_id != identity.timeline_id) {
     return FencedError(fmt::format("{} in the archive at {} was written by another server (cluster {}, timeline {})",
                                    entry.key, store.display_uri(), IdToHex(header->cluster_id),
@@ -172,6 +199,15 @@ absl::Status CheckFence(objstore::ObjectStore& store, Timeline own) {
                                  newest->value, store.display_uri(), own.value));
 }
 
+absl::Status SetAside(objstore::ObjectStore& store, const std::string& key) {
+  const absl::StatusOr<std::string> bytes = store.Get(key);
+  if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
+  TM_RETURN_IF_ERROR(bytes.status());
+  const std::string aside = fmt::format("{}{}", format::kSetAsideFolder, key);
+  TM_RETURN_IF_ERROR(store.Put(aside, *bytes, objstore::PutCondition::kNone));
+  return store.Delete(key);
+}
+
 absl::StatusOr<ArchivePosition> FindPosition(objstore::ObjectStore& store, const archive::Catalog& catalog,
                                              const engine::Identity& identity) {
   ArchivePosition position;
@@ -207,7 +243,9 @@ absl::StatusOr<ArchivePosition> FindPosition(objstore::ObjectStore& store, const
   const bool followed = std::ranges::any_of(
       all, [](const auto& each) { return !each.second.chain.bare_base && !each.second.chain.at_origin; });
   for (auto& [end, candidate] : all) {
-    if (candidate.last) TM_RETURN_IF_ERROR(CheckLastObject(store, *candidate.last, identity, &candidate.chain));
+    if (candidate.last) {
+      TM_RETURN_IF_ERROR(CheckLastObject(store, *candidate.last, identity, &candidate.chain, &position));
+    }
     if (end != all.rbegin()->first && !(candidate.chain.at_origin && followed)) {
       position.shorter.push_back(candidate.chain);
     }

@@ -45,10 +45,19 @@ struct ArchivePosition : ChainEnd {
   // Chains that end before it, the nearest to the origin first. A base can be complete before the log that leads to it
   // is there: where the server still has what follows one of these, that is missing in the archive.
   std::vector<ChainEnd> shorter;
+  // The last object of a chain, when its header cannot be read, and why; the chains are as if it could. It has to be
+  // out of the way before the task goes on.
+  std::string damaged;
+  std::string damage;
   Timestamp last_base;  // 0: none
   // Objects without records whose closed timestamp a later object has overtaken.
   std::vector<std::string> superseded;
 };
+
+// Moves an object that nobody can read to format::kSetAsideFolder, so that a listing says what is missing and its name
+// is free. A second time is fine.
+absl::Status SetAside(objstore::ObjectStore& store, const std::string& key);
+
 // IsFenced when the objects at the end are not of our cluster and timeline.
 absl::StatusOr<ArchivePosition> FindPosition(objstore::ObjectStore& store, const archive::Catalog& catalog,
                                              const engine::Identity& identity);

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -233,6 +234,13 @@ class BackupTest : public testing::Test {
       Set(prefix + std::to_string(i), std::string(bytes, static_cast<char>('a' + i % 26)));
   }
 
+  // That no compression makes smaller.
+  std::string RandomBytes(size_t size) {
+    std::string bytes(size, '\0');
+    for (char& c : bytes) c = static_cast<char>(random_());
+    return bytes;
+  }
+
   FlushOutcome Flush(FlushRequest request = {}) {
     if (request.timeout.count() == 0) request.timeout = std::chrono::seconds(30);
     auto outcomes = manager_->FlushAndWait(request);
@@ -367,6 +375,7 @@ class BackupTest : public testing::Test {
     });
   }
 
+  std::mt19937 random_{42};
   std::string folder_;
   // Hooks use these until the manager has gone.
   Gate gate_;

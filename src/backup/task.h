@@ -92,6 +92,7 @@ class Task {
     std::optional<uint32_t> last_crc;
     bool restorable = false;
     bool gap = false;
+    std::string gap_cause;    // empty: the log was let go
     Timestamp restorable_to;  // before a gap
     Timestamp restorable_from;
     Timestamp last_base;
@@ -122,7 +123,9 @@ class Task {
   absl::Status OpenStores();
   absl::Status Publish(std::unique_ptr<objstore::ObjectStore> store, std::unique_ptr<objstore::ObjectStore> upkeep);
   absl::StatusOr<Connection> Connect();
-  absl::StatusOr<Connection> GoOn(const ChainEnd& chain, bool gap, ArchivePosition position);
+  absl::Status PutOutOfTheWay(const std::string& key, const std::string& damage);
+  absl::StatusOr<Connection> ConnectAt(ArchivePosition position, const std::string& damage, std::string* damaged);
+  absl::StatusOr<Connection> GoOn(const ChainEnd& chain, bool gap, ArchivePosition position, std::string* damaged);
   absl::StatusOr<Connection> StartWithBase(bool gap);
   absl::Status TakeLease(Lsn position);
   void TryConnect();

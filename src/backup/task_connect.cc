@@ -1,6 +1,7 @@
 // How a task finds out where it stands: by asking the archive, holding the log there, and taking a base where the two
 // no longer meet.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "archive/base.h"
@@ -76,53 +77,91 @@ absl::Status Task::TakeLease(Lsn position) {
                                         .max_age_micros = static_cast<uint64_t>(age)});
 }
 
+// An object at the end of the chain that cannot be read is put out of the way, until there is none: then what it held
+// is sent again, or, where the log no longer has it, a base leads on behind it.
 absl::StatusOr<Task::Connection> Task::Connect() {
   TM_RETURN_IF_ERROR(Claim());
-  TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(*store_, /*with_files=*/false));
-  TM_ASSIGN_OR_RETURN(ArchivePosition position, FindPosition(*store_, catalog, parts_.identity));
-  if (!position.found) return StartWithBase(/*gap=*/false);
-  const Lsn end = parts_.engine.log().appended();
-  if (position.end > end) {
-    return FencedError(
-        fmt::format("the archive at {} has timeline {} up to LSN {}, this server's log ends at {}: it has "
-                    "lost its end, or another server writes there. What it lacks is in the archive: "
-                    "restore from it",
-                    store_->display_uri(), parts_.identity.timeline.value, position.end.value, end.value));
+  std::string damage;
+  while (true) {
+    std::map<std::string, absl::Status> documents;
+    TM_ASSIGN_OR_RETURN(const archive::Catalog catalog,
+                        archive::Catalog::Load(*store_, /*with_files=*/false, &documents));
+    if (!documents.empty()) {
+      return Errorf(absl::StatusCode::kFailedPrecondition, "the archive at {} is damaged: {}", store_->display_uri(),
+                    Message(documents.begin()->second));
+    }
+    TM_ASSIGN_OR_RETURN(ArchivePosition position, FindPosition(*store_, catalog, parts_.identity));
+    const Lsn end = parts_.engine.log().appended();
+    if (position.end > end) {
+      return FencedError(
+          fmt::format("the archive at {} has timeline {} up to LSN {}, this server's log ends at {}: it has "
+                      "lost its end, or another server writes there. What it lacks is in the archive: "
+                      "restore from it",
+                      store_->display_uri(), parts_.identity.timeline.value, position.end.value, end.value));
+    }
+    std::string damaged = position.damaged;
+    if (damaged.empty()) {
+      absl::StatusOr<Connection> connection = ConnectAt(position, damage, &damaged);
+      if (connection.ok() || damaged.empty()) return connection;
+      position.damage = Message(connection.status());
+    }
+    damage = position.damage;
+    TM_RETURN_IF_ERROR(PutOutOfTheWay(damaged, damage));
   }
+}
+
+absl::Status Task::PutOutOfTheWay(const std::string& key, const std::string& damage) {
+  if (const absl::Status aside = SetAside(*store_, key); !aside.ok()) {
+    return Errorf(aside.code(), "{}; it could not be set aside: {}", damage, Message(aside));
+  }
+  parts_.report(
+      fmt::format("backup {}: {}. It was set aside as {}{}", config_.name, damage, format::kSetAsideFolder, key));
+  return absl::OkStatus();
+}
+
+// `damage`: what was set aside before; `damaged`: with an error, the object that it is about, if it is one's own.
+absl::StatusOr<Task::Connection> Task::ConnectAt(ArchivePosition position, const std::string& damage,
+                                                 std::string* damaged) {
   // The archive has promised that nothing at or below this comes any more; who promised it may have been another
   // server, from which this one's data were restored.
   parts_.engine.clock().RaiseFloor(position.closed);
   // From where the log still has all that the archive lacks; a base further on does not replace what leads to it.
   bool gap = false;
   std::vector<ChainEnd> chains = position.shorter;
-  chains.push_back(position);
+  if (position.found) chains.push_back(position);
   for (const ChainEnd& chain : chains) {
     const absl::Status held = TakeLease(chain.end);
-    if (held.ok()) return GoOn(chain, gap && chain.bare_base, std::move(position));
+    if (held.ok()) return GoOn(chain, gap && chain.bare_base, std::move(position), damaged);
     if (!absl::IsFailedPrecondition(held)) return held;
     gap = gap || !chain.at_origin;
   }
   // The log no longer has what follows any of them.
-  TM_ASSIGN_OR_RETURN(Connection connection, StartWithBase(gap));
-  if (!position.at_origin) connection.restorable_to = position.closed;
+  TM_ASSIGN_OR_RETURN(Connection connection, StartWithBase(gap || !damage.empty()));
+  connection.gap_cause = damage;
+  if (position.found && !position.at_origin) connection.restorable_to = position.closed;
   return connection;
 }
 
-absl::StatusOr<Task::Connection> Task::GoOn(const ChainEnd& chain, bool gap, ArchivePosition position) {
+absl::StatusOr<Task::Connection> Task::GoOn(const ChainEnd& chain, bool gap, ArchivePosition position,
+                                            std::string* damaged) {
   Connection connection{.flushed = {.lsn = chain.end, .timestamp = chain.closed},
                         .last_crc = chain.last_crc,
                         .restorable = true,
                         .gap = gap,
+                        .gap_cause = {},
                         .restorable_to = {},
                         .restorable_from = chain.restorable_from,
                         .last_base = position.last_base,
                         .snapshot = nullptr,
                         .superseded = std::move(position.superseded)};
   if (!chain.last_crc && chain.bare_base) {
-    TM_ASSIGN_OR_RETURN(
-        const archive::Manifest manifest,
-        archive::ReadManifest(*store_, {.name = *chain.bare_base, .key = format::BaseKey(*chain.bare_base)}));
-    if (manifest.last_crc_known) connection.last_crc = manifest.last_crc;
+    const archive::BaseEntry base{.name = *chain.bare_base, .key = format::BaseKey(*chain.bare_base)};
+    absl::StatusOr<archive::Manifest> manifest = archive::ReadManifest(*store_, base);
+    // An answer can be damaged, too.
+    if (absl::IsDataLoss(manifest.status())) manifest = archive::ReadManifest(*store_, base);
+    if (absl::IsDataLoss(manifest.status())) *damaged = base.key;
+    TM_RETURN_IF_ERROR(manifest.status());
+    if (manifest->last_crc_known) connection.last_crc = manifest->last_crc;
   }
   return connection;
 }
@@ -188,6 +227,7 @@ Task::Deliveries Task::Install(Connection connection) {
   // A gap is counted once, however often its base is where the task goes on.
   if (connection.gap && connection.flushed.lsn != chain_from_) {
     ++totals_.gaps;
+    if (!connection.gap_cause.empty()) gap_cause_ = connection.gap_cause;
     if (gap_cause_.empty()) gap_cause_ = kLogGone;
     parts_.report(fmt::format("backup {}: gap before LSN {}: {}. {}", config_.name, connection.flushed.lsn.value,
                               gap_cause_,

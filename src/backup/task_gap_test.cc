@@ -202,5 +202,130 @@ TEST_F(BackupTest, ABaseThatCouldNotBeSentIsSentLater) {
   EXPECT_EQ(Status().state, TaskState::kNormal);
 }
 
+// Disks and buckets rot. What nobody can read any more is sent again while the log still has it.
+TEST_F(BackupTest, ADamagedLastObjectIsSentAgainWhileTheLogHasIt) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  Set("b", "2");
+  ASSERT_TRUE(Flush().success);
+  const Lsn end = engine_->last_end();
+  const std::string damaged = Load(place().bucket).log.at(Timeline{1}).back().key;
+  manager_.reset();
+  ASSERT_TRUE(place().bucket->FlipBit(damaged, 9));
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  const FlushOutcome outcome = Flush();
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  EXPECT_TRUE(ArchivedBytes(place().bucket->Copy(), kOrigin, end) == LogBytes(kOrigin, end));
+  EXPECT_EQ(Status().gaps, 0u);
+  EXPECT_EQ(CountObjects("damaged/" + damaged), 1u) << "what may still be read of it is kept";
+  EXPECT_THAT(Trouble(), HasSubstr(damaged));
+}
+
+TEST_F(BackupTest, ADamagedLastObjectThatTheLogHasLetGoIsAGapAndANewBaseComesByItself) {
+  Start();
+  SetMany(100, 10'000);  // one object, over several segments
+  ASSERT_TRUE(Flush().success);
+  const archive::LogEntry last = Load(place().bucket).log.at(Timeline{1}).back();
+  ForgetLog();
+  ASSERT_GT(engine_->log().oldest(), last.name.first);
+  gate_.Close();
+  place().SetHook([this](MemoryStore::Operation, std::string_view key) {
+    if (key.starts_with("base/")) gate_.Pass();
+    return absl::OkStatus();
+  });
+  manager_.reset();
+  ASSERT_TRUE(place().bucket->FlipBit(last.key, 9));
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kGap; }, "the gap");
+  EXPECT_THAT(Status().cause, HasSubstr(last.key));
+  Set("b", "2");
+  EXPECT_FALSE(Flush().success) << "a restore could not use it yet";
+  gate_.Open();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the new base");
+  EXPECT_EQ(Status().gaps, 1u);
+  ASSERT_TRUE(Flush().success);
+  const Lsn base = Load(place().bucket).bases.back().name.lsn;
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket, base, end) == LogBytes(base, end));
+  // A listing alone tells what is missing.
+  const std::vector<archive::Gap> gaps = Load(place().bucket).Gaps(Timeline{1});
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps.front().from, last.name.first);
+  place().SetHook(nullptr);
+}
+
+TEST_F(BackupTest, ADamagedBaseThatNothingFollowsIsReplaced) {
+  Start();
+  SetMany(100, 10'000);
+  ASSERT_TRUE(Flush().success);
+  ASSERT_TRUE(manager_->TakeBase("t").ok());
+  WaitUntil([&] { return CountObjects("base/") == 1 && Status().base_progress < 0; }, "a base");
+  const std::string base = Load(place().bucket).bases.back().key;
+  manager_.reset();
+  const archive::Catalog catalog = Load(place().bucket);
+  for (const archive::LogEntry& entry : catalog.log.at(Timeline{1})) place().bucket->Erase(entry.key);
+  ASSERT_TRUE(place().bucket->FlipBit(base, 40));
+  ForgetLog();
+  OpenManager();
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the new base");
+  EXPECT_EQ(CountObjects("base/"), 1u);
+  EXPECT_EQ(CountObjects("damaged/" + base), 1u);
+  EXPECT_EQ(Status().gaps, 1u);
+  EXPECT_TRUE(Flush().success);
+}
+
+// Not even a task that is in everybody's way may take it for a store that will be better in a moment.
+TEST_F(BackupTest, DamagedDocumentsOfTheArchiveAreToldAtOnceByName) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  for (const std::string& key : {std::string(format::kArchiveIdentityName), format::TimelineKey(Timeline{1})}) {
+    manager_.reset();
+    const auto whole = place().bucket->objects().at(key).bytes;
+    ASSERT_TRUE(place().bucket->FlipBit(key, 60));
+    OpenManager();
+    const FlushOutcome outcome = Flush();
+    EXPECT_EQ(outcome.error.code(), absl::StatusCode::kFailedPrecondition) << outcome.error;
+    EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr(key));
+    EXPECT_THAT(std::string(Message(outcome.error)), HasSubstr("damaged"));
+    EXPECT_EQ(Status().state, TaskState::kErroring);
+    place().bucket->Set(key, *whole);
+    WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  }
+}
+
+TEST_F(BackupTest, ADamagedObjectDoesNotHoldBackTheMergingOfOthers) {
+  options_.timings.merge.at_least = 4;
+  options_.timings.merge.grace_micros = 0;
+  manager_.reset();
+  OpenManager();
+  Start();
+  const auto small = [&](const std::string& prefix) {
+    for (int i = 0; i < 8; ++i) {
+      Set(prefix + std::to_string(i), "v");
+      ASSERT_TRUE(Flush().success);
+    }
+  };
+  small("a");
+  const std::string damaged = Load(place().bucket).log.at(Timeline{1})[3].key;
+  // Larger than what is merged: what lies before it and after it are two runs.
+  for (int i = 0; i < 100; ++i) Set("large", RandomBytes(2000));
+  ASSERT_TRUE(Flush().success);
+  const Lsn large = Status().checkpoint;
+  small("b");
+  ASSERT_TRUE(place().bucket->FlipBit(damaged, 200));
+  manager_.reset();
+  options_.timings.merge_every = milliseconds(5);
+  options_.timings.merge.small_bytes = 20'000;
+  OpenManager();
+  WaitUntil([&] { return Status().merged_objects >= 8; }, "the later run merged");
+  WaitUntil([&] { return Status().cause.find(damaged.substr(0, 12)) != std::string::npos; }, "the damage told");
+  EXPECT_EQ(Status().state, TaskState::kErroring);
+  const Lsn end = engine_->last_end();
+  EXPECT_TRUE(ArchivedBytes(place().bucket->Copy(), large, end) == LogBytes(large, end));
+}
+
 }  // namespace
 }  // namespace tidemark::backup

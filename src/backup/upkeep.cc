@@ -26,6 +26,12 @@ std::string SnapshotName(const TaskConfig& config, uint64_t number) {
   return fmt::format("backup-{}-{}", config.name, number);
 }
 
+// Whatever is tried next would fail in the same way. Damage of an object, a key that is missing, or another's object
+// are no errors of the store.
+bool IsOfTheStore(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) || absl::IsCancelled(status);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BaseSnapshot>> BaseSnapshot::Take(engine::Engine& engine, Timeline timeline,
@@ -248,11 +254,23 @@ absl::Status Upkeep::RunMerge() {
   const std::vector<archive::Window> windows = archive::RestorableWindows(catalog);
   const archive::MergePlan plan = archive::PlanMerge(catalog, parts_.identity.timeline, parts_.settled(),
                                                      parts_.timings.merge, parts_.clock.WallMicros());
+  // One damaged object does not hold back what has nothing to do with it.
+  absl::Status trouble;
+  size_t troubles = 0;
+  const auto note = [&](const absl::Status& status) {
+    if (trouble.ok()) trouble = status;
+    ++troubles;
+  };
   for (const archive::Replacement& replaced : plan.replaced) {
     TM_RETURN_IF_ERROR(StillOwner());
-    TM_ASSIGN_OR_RETURN(const size_t deleted, archive::DeleteReplaced(parts_.store, replaced, *parts_.codec.keys));
+    const absl::StatusOr<size_t> deleted = archive::DeleteReplaced(parts_.store, replaced, *parts_.codec.keys);
+    if (IsOfTheStore(deleted.status())) return deleted.status();
+    if (!deleted.ok()) {
+      note(deleted.status());
+      continue;
+    }
     const MutexLock lock(mutex_);
-    state_.deleted_objects += deleted;
+    state_.deleted_objects += *deleted;
   }
   for (const std::vector<archive::LogEntry>& run : plan.runs) {
     {
@@ -260,15 +278,23 @@ absl::Status Upkeep::RunMerge() {
       if (stopping_ || paused_ || BaseDue()) break;
     }
     TM_RETURN_IF_ERROR(StillOwner());
-    TM_ASSIGN_OR_RETURN(const archive::LogEntry merged, archive::Merge(parts_.store, run, *parts_.codec.keys));
+    const absl::StatusOr<archive::LogEntry> merged = archive::Merge(parts_.store, run, *parts_.codec.keys);
+    if (IsOfTheStore(merged.status())) return merged.status();
+    if (!merged.ok()) {
+      note(merged.status());
+      continue;
+    }
     const MutexLock lock(mutex_);
     state_.merged_objects += run.size();
-    state_.bytes_stored += merged.size;
+    state_.bytes_stored += merged->size;
     ++state_.objects;
   }
-  const MutexLock lock(mutex_);
-  if (!windows.empty()) state_.restorable_from = windows.back().from;
-  return absl::OkStatus();
+  {
+    const MutexLock lock(mutex_);
+    if (!windows.empty()) state_.restorable_from = windows.back().from;
+  }
+  if (troubles <= 1) return trouble;
+  return Errorf(trouble.code(), "{}; and {} more, the rest was merged", Message(trouble), troubles - 1);
 }
 
 absl::Status Upkeep::RunRetention() {

@@ -165,6 +165,12 @@ absl::Status Uploader::CompareWithPresent(const std::string& key, const format::
   }
   TM_RETURN_IF_ERROR(bytes.status());
   const absl::StatusOr<format::ObjectHeader> present = format::DecodeObjectHeader(*bytes);
+  if (absl::IsDataLoss(present.status())) {
+    TM_RETURN_IF_ERROR(SetAside(store_, key));
+    return Errorf(absl::StatusCode::kUnavailable,
+                  "{} in the archive at {} was damaged ({}) and set aside: will be put again", key,
+                  store_.display_uri(), Message(present.status()));
+  }
   if (!present.ok()) {
     return Errorf(absl::StatusCode::kFailedPrecondition, "{} in the archive at {} is in the way: {}", key,
                   store_.display_uri(), Message(present.status()));

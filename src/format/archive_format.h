@@ -34,6 +34,8 @@ using tidemark::IdToHex;
 
 inline constexpr uint32_t kArchiveFormatVersion = 1;
 inline constexpr std::string_view kArchiveIdentityName = "archive.json";
+// What a writer found damaged at the end of its chain and put out of the way, under its key behind this.
+inline constexpr std::string_view kSetAsideFolder = "damaged/";
 
 struct LogObjectName {
   Timeline timeline;
