@@ -64,6 +64,7 @@ class FollowCall final : public BlockingWriter<FollowReactor, v1::FollowResponse
       ended_ = true;
       // Its replica is sent what is under way, and the reason.
       if (session_ != nullptr) return session_->Cancel();
+      if (closing_) return;
     }
     context_.TryCancel();
   }
@@ -85,6 +86,7 @@ class FollowCall final : public BlockingWriter<FollowReactor, v1::FollowResponse
     {
       const MutexLock lock(mutex_);
       session = std::move(session_);
+      closing_ = true;
     }
     // The replica may come back as soon as it sees the end.
     session.reset();
@@ -128,7 +130,8 @@ class FollowCall final : public BlockingWriter<FollowReactor, v1::FollowResponse
   replication::Hello hello_;   // of the thread, once there is one
   Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unique_ptr<replication::FeedSession> session_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<replication::FeedSession> session_ ABSL_GUARDED_BY(mutex_);  // of a replica that has joined
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;                               // the status is on its way
 };
 
 class ReadFileCall final : public BlockingWriter<grpc::ServerWriteReactor<v1::FilePart>, v1::FilePart>,

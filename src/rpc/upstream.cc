@@ -130,7 +130,7 @@ class UpstreamImpl final : public replication::Upstream {
     Authorize(stream.context());
     Add(&stream);
     stream.Start(*stubs_[1 + next_file_.fetch_add(1) % (stubs_.size() - 1)], request);
-    const absl::Status status = TakeParts(stream, take);
+    absl::Status status = TakeParts(stream, take);
     Remove(&stream);
     return status;
   }

@@ -30,13 +30,13 @@ uint16_t RpcPort(const config::Config& config) {
   return static_cast<uint16_t>(redis + 10000 > 65535 ? redis - 10000 : redis + 10000);
 }
 
-rpc::TlsFiles Tls(const config::Config& config) {
+}  // namespace
+
+rpc::TlsFiles SidePorts::Tls(const config::Config& config) {
   return {.certificate = config.Text("tls-cert-file"),
           .key = config.Text("tls-key-file"),
           .authority = config.Text("tls-ca-cert-file")};
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& server, backup::Tasks& tasks,
                                                             replication::Feed* feed) {

@@ -18,6 +18,8 @@ class SidePorts {
   // nothing. What is handed in outlives the object.
   static absl::StatusOr<std::unique_ptr<SidePorts>> Start(commands::Server& server, backup::Tasks& tasks,
                                                           replication::Feed* feed = nullptr);
+  // The files of tls-cert-file and its like, for the node's own connection to its primary too.
+  static rpc::TlsFiles Tls(const config::Config& config);
   // No call is under way any more when it returns.
   void Stop();
 
