@@ -1,12 +1,17 @@
 #include "archive/lease.h"
 
 #include <chrono>
+#include <utility>
 
+#include "archive/sealed_json.h"
 #include "base/bytes.h"
 #include "env/random.h"
 
 namespace tidemark::archive {
 namespace {
+
+constexpr std::string_view kLeaseKind = "lease";
+constexpr uint64_t kLeaseFormat = 1;
 
 uint32_t NewHolder(ArchiveLease::Kind kind) {
   const Id128 random = RandomId();
@@ -16,15 +21,39 @@ uint32_t NewHolder(ArchiveLease::Kind kind) {
 
 }  // namespace
 
-ArchiveLease::ArchiveLease(objstore::ObjectStore& store, Clock& clock, Kind kind)
+std::string EncodeLeaseNeeds(const LeaseNeeds& needs) {
+  return SealJson(kLeaseKind, {{"format", kLeaseFormat},
+                               {"timeline", needs.timeline.value},
+                               {"from_lsn", needs.from.value},
+                               {"base", needs.base}});
+}
+
+std::optional<LeaseNeeds> ReadLeaseNeeds(objstore::ObjectStore& store, const format::ArchiveLeaseName& lease) {
+  const absl::StatusOr<std::string> text = store.Get(format::ArchiveLeaseKey(lease));
+  if (!text.ok()) return std::nullopt;
+  const absl::StatusOr<nlohmann::json> body = OpenJson(kLeaseKind, *text);
+  if (!body.ok()) return std::nullopt;
+  JsonFields fields(*body);
+  const uint64_t format = fields.Number("format");
+  LeaseNeeds needs;
+  needs.timeline.value = static_cast<uint32_t>(fields.Number("timeline", UINT32_MAX));
+  needs.from.value = fields.Number("from_lsn");
+  needs.base = fields.Text("base");
+  if (!fields.Check(kLeaseKind, format, kLeaseFormat).ok()) return std::nullopt;
+  return needs;
+}
+
+ArchiveLease::ArchiveLease(objstore::ObjectStore& store, Clock& clock, Kind kind, std::string content)
     : store_(store),
       clock_(clock),
       duration_micros_(kind == Kind::kDelete ? kDeleterLeaseMicros : kLeaseMicros),
-      holder_(NewHolder(kind)) {}
+      holder_(NewHolder(kind)),
+      content_(std::move(content)) {}
 
-absl::StatusOr<std::unique_ptr<ArchiveLease>> ArchiveLease::Take(objstore::ObjectStore& store, Clock& clock,
-                                                                 Kind kind) {
-  std::unique_ptr<ArchiveLease> lease(new ArchiveLease(store, clock, kind));
+absl::StatusOr<std::unique_ptr<ArchiveLease>> ArchiveLease::Take(objstore::ObjectStore& store, Clock& clock, Kind kind,
+                                                                 const std::optional<LeaseNeeds>& needs) {
+  std::unique_ptr<ArchiveLease> lease(
+      new ArchiveLease(store, clock, kind, needs ? EncodeLeaseNeeds(*needs) : std::string()));
   lease->safe_until_ = UINT64_MAX;
   TM_RETURN_IF_ERROR(lease->Renew());
   lease->renewer_ = std::thread([lease = lease.get()] { lease->RenewUntilStopped(); });
@@ -49,7 +78,7 @@ bool ArchiveLease::unbroken() const { return !broken_ && clock_.MonotonicMicros(
 absl::Status ArchiveLease::Renew() {
   const uint64_t begun = clock_.MonotonicMicros();
   const std::string key = format::ArchiveLeaseKey({holder_, clock_.WallMicros() + duration_micros_});
-  TM_RETURN_IF_ERROR(store_.Put(key, "", objstore::PutCondition::kNone));
+  TM_RETURN_IF_ERROR(store_.Put(key, content_, objstore::PutCondition::kNone));
   if (clock_.MonotonicMicros() >= safe_until_) broken_ = true;
   safe_until_ = begun + duration_micros_ / 4 * 3;
   const std::string former = std::exchange(key_, key);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,13 +27,26 @@ inline constexpr uint32_t kDeleterBit = 1u << 31;
 inline constexpr uint64_t kLeaseMicros = 600'000'000;
 inline constexpr uint64_t kDeleterLeaseMicros = 120'000'000;
 
+// What a reader may still ask for: a base, and the log from there on, along the history that leads to a timeline. All
+// else may be deleted beside him. It is the lease's content; a lease without holds everything, and so does every lease
+// for a server of before this was written.
+struct LeaseNeeds {
+  Timeline timeline{};
+  Lsn from{};
+  std::string base{};  // key; empty: none
+};
+std::string EncodeLeaseNeeds(const LeaseNeeds& needs);
+// What an unexpired lease needs; nullopt: everything, also where it cannot be read or has gone meanwhile.
+std::optional<LeaseNeeds> ReadLeaseNeeds(objstore::ObjectStore& store, const format::ArchiveLeaseName& lease);
+
 class ArchiveLease {
  public:
   enum class Kind { kWork, kDelete };
 
   // Puts the lease, and renews it on a thread of its own until it is destroyed, which deletes it. `store` and `clock`
-  // outlive it.
-  static absl::StatusOr<std::unique_ptr<ArchiveLease>> Take(objstore::ObjectStore& store, Clock& clock, Kind kind);
+  // outlive it. `needs`: of a reader who knows.
+  static absl::StatusOr<std::unique_ptr<ArchiveLease>> Take(objstore::ObjectStore& store, Clock& clock, Kind kind,
+                                                            const std::optional<LeaseNeeds>& needs = std::nullopt);
   ~ArchiveLease();
   ArchiveLease(const ArchiveLease&) = delete;
   ArchiveLease& operator=(const ArchiveLease&) = delete;
@@ -43,7 +57,7 @@ class ArchiveLease {
   uint32_t holder() const { return holder_; }
 
  private:
-  ArchiveLease(objstore::ObjectStore& store, Clock& clock, Kind kind);
+  ArchiveLease(objstore::ObjectStore& store, Clock& clock, Kind kind, std::string content);
   absl::Status Renew();
   void RenewUntilStopped();
 
@@ -51,6 +65,7 @@ class ArchiveLease {
   Clock& clock_;
   const uint64_t duration_micros_;
   const uint32_t holder_;
+  const std::string content_;
   std::string key_;                      // written by Take, then by the renewing thread only
   std::atomic<uint64_t> safe_until_{0};  // monotonic microseconds
   std::atomic<bool> broken_{false};

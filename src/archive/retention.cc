@@ -241,13 +241,29 @@ absl::StatusOr<std::set<std::string>> NamedFiles(objstore::ObjectStore& store, c
   return named;
 }
 
-std::string HeldBy(const Catalog& catalog, uint64_t now_micros) {
+// Who is at work here: what the readers need goes to *needs, and who holds everything is named in the plan.
+void LookAtLeases(objstore::ObjectStore& store, const Catalog& catalog, uint64_t now_micros, RetentionPlan* plan,
+                  std::vector<LeaseNeeds>* needs) {
   for (const format::ArchiveLeaseName& lease : catalog.leases) {
     if (lease.expires_micros <= now_micros || (lease.holder & kDeleterBit) != 0) continue;
-    return fmt::format("somebody reads or writes here: {}, for {} s", ArchiveLeaseKey(lease),
-                       (lease.expires_micros - now_micros) / 1'000'000 + 1);
+    if (std::optional<LeaseNeeds> reads = ReadLeaseNeeds(store, lease)) {
+      plan->readers.push_back(lease.holder);
+      needs->push_back(*std::move(reads));
+      continue;
+    }
+    plan->held_by = fmt::format("somebody reads or writes here: {}, for {} s", ArchiveLeaseKey(lease),
+                                (lease.expires_micros - now_micros) / 1'000'000 + 1);
   }
-  return {};
+}
+
+// Beside what stays for those to come.
+absl::Status AddReaders(const Catalog& catalog, const std::vector<LeaseNeeds>& needs, Needed* needed) {
+  for (const LeaseNeeds& reader : needs) {
+    TM_ASSIGN_OR_RETURN(const std::vector<Part> lineage, LineageOf(catalog, reader.timeline));
+    needed->AddLog(lineage, reader.from, kNoLimit, Timestamp{0});
+    if (!reader.base.empty()) needed->bases.insert(reader.base);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -257,12 +273,14 @@ absl::StatusOr<RetentionPlan> PlanRetention(objstore::ObjectStore& store, const 
   RetentionPlan plan;
   for (const Timeline timeline : TimelinesOf(catalog)) plan.known_timelines.push_back(timeline);
   for (const BaseEntry& base : catalog.bases) plan.known_bases.push_back(base.key);
-  plan.held_by = HeldBy(catalog, now_micros);
+  std::vector<LeaseNeeds> readers;
+  LookAtLeases(store, catalog, now_micros, &plan, &readers);
   if (!plan.held_by.empty()) {
     TM_ASSIGN_OR_RETURN(plan.oldest_restorable, OldestRestorable(catalog));
     return plan;
   }
-  TM_ASSIGN_OR_RETURN(const Needed needed, FindNeeded(catalog, keep_from));
+  TM_ASSIGN_OR_RETURN(Needed needed, FindNeeded(catalog, keep_from));
+  TM_RETURN_IF_ERROR(AddReaders(catalog, readers, &needed));
   Catalog staying;
   staying.timelines = catalog.timelines;
   for (const BaseEntry& base : catalog.bases) {

@@ -24,8 +24,11 @@ struct RetentionPlan {
   std::vector<std::string> files;  // keys; no manifest that stays names them
   uint64_t bytes = 0;              // stored, of log and files
   Timestamp oldest_restorable;     // afterwards; 0 when nothing is
-  // Not empty: who reads or uploads here keeps everything for the time being, and nothing is deleted.
+  // Not empty: who uploads here, or reads and does not say what, keeps everything for the time being, and nothing is
+  // deleted.
   std::string held_by;
+  // Holders of leases whose needs the plan spares.
+  std::vector<uint32_t> readers;
   // What the plan was made from: CarryOut refuses when a timeline has come since, and spares files of newer bases.
   std::vector<std::string> known_bases;
   std::vector<Timeline> known_timelines;

@@ -40,6 +40,7 @@ class Deletion {
     TM_ASSIGN_OR_RETURN(const auto leases, LiveLeases(store_, clock_.WallMicros(), flag_.holder()));
     for (const format::ArchiveLeaseName& lease : leases) {
       if ((lease.holder & kDeleterBit) != 0) continue;
+      if (std::ranges::find(plan_.readers, lease.holder) != plan_.readers.end()) continue;
       return Errorf(absl::StatusCode::kAborted, "somebody reads or writes here ({}): the rest is deleted another time",
                     ArchiveLeaseKey(lease));
     }

@@ -448,6 +448,39 @@ TEST_F(Retention, ReadersAndUploadsHoldEverything) {
   EXPECT_EQ(Keys(world), before);
 }
 
+// A restore of days ago that takes hours does not keep what was before it, nor lose what it reads.
+TEST_F(Retention, AReaderThatSaysWhatItNeedsHoldsThatOnly) {
+  World world;
+  world.Append(Timeline{1}, 20);
+  const std::string first = world.PutLog(Timeline{1}, 0, 5);
+  const std::string second = world.PutLog(Timeline{1}, 5, 10);
+  const std::string third = world.PutLog(Timeline{1}, 10, 20);
+  const std::string oldest = world.PutBase(Timeline{1}, 2, {1});
+  const std::string read = world.PutBase(Timeline{1}, 6, {2});
+  const std::string newest = world.PutBase(Timeline{1}, 18, {3});
+  const std::string lease = format::ArchiveLeaseKey({7, kNow + 1});
+  world.bucket()->Set(lease, EncodeLeaseNeeds({.timeline = Timeline{1}, .from = World::At(6), .base = read}));
+  const auto plan = Plan(world, world.micros());
+  ASSERT_OK(plan.status());
+  EXPECT_EQ(plan->held_by, "");
+  EXPECT_EQ(plan->oldest_restorable, format::ParseBaseKey(read)->timestamp);
+  // It has been renewed since: the holder is the same.
+  world.bucket()->Erase(lease);
+  world.bucket()->Set(format::ArchiveLeaseKey({7, kNow + 2}),
+                      EncodeLeaseNeeds({.timeline = Timeline{1}, .from = World::At(6), .base = read}));
+  ASSERT_OK(Carry(world, *plan));
+  const std::set<std::string> left = Keys(world);
+  for (const std::string& key : {second, third, read, newest, FileKey(World::FileOf(2)), FileKey(World::FileOf(3))}) {
+    EXPECT_TRUE(left.contains(key)) << key << " was needed";
+  }
+  for (const std::string& key : {first, oldest, FileKey(World::FileOf(1))}) EXPECT_FALSE(left.contains(key)) << key;
+  // Of one that cannot be understood nothing is known.
+  world.bucket()->Set(format::ArchiveLeaseKey({8, kNow + 1}), "a later release's");
+  const auto held = Plan(world, world.micros());
+  ASSERT_OK(held.status());
+  EXPECT_NE(held->held_by, "");
+}
+
 TEST_F(Retention, BaseThatCompletedMeanwhileKeepsItsFiles) {
   World world;
   world.Append(Timeline{1}, 10);

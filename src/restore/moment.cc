@@ -41,7 +41,8 @@ absl::StatusOr<std::unique_ptr<Moment>> Moment::Load(objstore::ObjectStore& stor
                                                      const Target& target, const Plan& plan,
                                                      const MomentOptions& options, Progress* progress) {
   // What cannot be leased (an archive that may only be read) is read all the same.
-  const auto lease = archive::ArchiveLease::Take(store, Clock::System(), archive::ArchiveLease::Kind::kWork);
+  const auto lease =
+      archive::ArchiveLease::Take(store, Clock::System(), archive::ArchiveLease::Kind::kWork, NeedsOf(plan));
   const std::string folder = options.folder + "/store";
   if (plan.manifest) {
     progress->step = Progress::Step::kBase;

@@ -291,6 +291,10 @@ std::string DescribeWindows(const Catalog& catalog) {
   return text;
 }
 
+archive::LeaseNeeds NeedsOf(const Plan& plan) {
+  return {.timeline = plan.timeline, .from = plan.from, .base = plan.base ? plan.base->key : std::string()};
+}
+
 Timestamp MomentReached(const Target& target, const Plan& plan, Timestamp last_record) {
   if (target.kind == Target::Kind::kTime && plan.exact()) return target.time;
   if (target.kind == Target::Kind::kLsn) return last_record;

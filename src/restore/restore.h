@@ -15,6 +15,7 @@
 #include "archive/base.h"
 #include "archive/catalog.h"
 #include "archive/codec.h"
+#include "archive/lease.h"
 #include "base/status.h"
 #include "env/clock.h"
 #include "env/file.h"
@@ -48,6 +49,9 @@ struct Plan {
 // empty: the newest that leads to the target.
 absl::StatusOr<Plan> MakePlan(objstore::ObjectStore& store, const archive::Catalog& catalog, const Target& target,
                               const std::string& pinned_base = {});
+
+// What of the archive has to stay while the plan is carried out.
+archive::LeaseNeeds NeedsOf(const Plan& plan);
 
 // The moment up to which a store is whole after the plan was carried out and `last_record` was the last applied.
 Timestamp MomentReached(const Target& target, const Plan& plan, Timestamp last_record);

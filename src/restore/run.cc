@@ -134,7 +134,7 @@ class Restorer {
   // An archive that may only be read can be restored all the same.
   void TakeLease() {
     absl::StatusOr<std::unique_ptr<archive::ArchiveLease>> lease =
-        archive::ArchiveLease::Take(archive_, clock_, archive::ArchiveLease::Kind::kWork);
+        archive::ArchiveLease::Take(archive_, clock_, archive::ArchiveLease::Kind::kWork, NeedsOf(plan_));
     if (lease.ok()) {
       lease_ = *std::move(lease);
     } else {
