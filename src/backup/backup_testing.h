@@ -33,7 +33,8 @@ namespace tidemark::backup {
 // its own handle only.
 class StoreHandle final : public objstore::ObjectStore {
  public:
-  explicit StoreHandle(std::shared_ptr<objstore::MemoryStore> store) : store_(std::move(store)) {}
+  StoreHandle(std::shared_ptr<objstore::MemoryStore> store, std::function<void()> on_cancel)
+      : store_(std::move(store)), on_cancel_(std::move(on_cancel)) {}
   absl::Status Put(std::string_view key, std::string_view bytes, objstore::PutCondition condition) override {
     return store_->Put(key, bytes, condition);
   }
@@ -54,12 +55,16 @@ class StoreHandle final : public objstore::ObjectStore {
   }
   absl::Status Delete(std::string_view key) override { return store_->Delete(key); }
   absl::StatusOr<objstore::Capabilities> Probe(std::string_view nonce) override { return store_->Probe(nonce); }
-  void Cancel() override { store_->Cancel(); }
+  void Cancel() override {
+    store_->Cancel();
+    on_cancel_();
+  }
   const std::string& display_uri() const override { return store_->display_uri(); }
   Stats stats() const override { return store_->stats(); }
 
  private:
   const std::shared_ptr<objstore::MemoryStore> store_;
+  const std::function<void()> on_cancel_;
 };
 
 // A place for archives: what it holds, and what happens to those who use it, now and later.
@@ -83,7 +88,7 @@ class Place {
     });
     store->SetFaults(faults_);
     stores_.push_back(store);
-    return std::make_unique<StoreHandle>(store);
+    return std::make_unique<StoreHandle>(store, on_cancel);
   }
   void SetOutage(absl::Status outage) {
     const MutexLock lock(mutex_);
@@ -101,6 +106,8 @@ class Place {
   }
 
   const std::shared_ptr<objstore::MemoryBucket> bucket = std::make_shared<objstore::MemoryBucket>();
+  // Of stores opened from now on.
+  std::function<void()> on_cancel = [] {};
 
  private:
   const std::string uri_;

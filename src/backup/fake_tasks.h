@@ -51,6 +51,7 @@ class FakeTasks final : public Tasks {
     return plan;
   }
   absl::Status TakeBase(const std::string&) override { return {}; }
+  void CancelAll() override {}
   std::vector<TaskStatus> Status() const override {
     const std::lock_guard lock(mutex_);
     return tasks_;

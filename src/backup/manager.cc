@@ -137,6 +137,29 @@ std::vector<std::shared_ptr<Task>> Manager::All() const {
   return all;
 }
 
+void Manager::CancelAll() {
+  std::vector<std::shared_ptr<Task>> tasks = All();
+  {
+    const MutexLock lock(mutex_);
+    cancelled_ = true;
+    if (starting_ != nullptr) tasks.push_back(starting_);
+  }
+  for (const std::shared_ptr<Task>& task : tasks) task->Cancel("the server is stopping");
+}
+
+// Within reach of CancelAll.
+absl::Status Manager::Claim(const std::shared_ptr<Task>& task) {
+  {
+    const MutexLock lock(mutex_);
+    if (cancelled_) return absl::CancelledError("the server is stopping");
+    starting_ = task;
+  }
+  const absl::Status claimed = task->Claim();
+  const MutexLock lock(mutex_);
+  starting_.reset();
+  return cancelled_ ? absl::CancelledError("the server is stopping") : claimed;
+}
+
 absl::Status Manager::Start(const TaskConfig& config) {
   TM_RETURN_IF_ERROR(CheckConfig(config));
   const MutexLock operate(operate_mutex_);
@@ -146,7 +169,7 @@ absl::Status Manager::Start(const TaskConfig& config) {
   const TaskRow row{.config = config, .cluster_id = identity_.cluster_id, .created_micros = clock_.WallMicros()};
   auto task = std::make_shared<Task>(Parts(), row);
   // What fails here leaves no trace but, perhaps, our name on the archive.
-  TM_RETURN_IF_ERROR(task->Claim());
+  TM_RETURN_IF_ERROR(Claim(task));
   for (const std::shared_ptr<Task>& other : All()) {
     if (other->display_uri() == task->display_uri()) {
       return Errorf(absl::StatusCode::kFailedPrecondition, "task {} writes to {} already: two tasks need two places",

@@ -48,6 +48,7 @@ class Manager final : public Tasks {
   absl::StatusOr<archive::RetentionPlan> Truncate(const std::string& name, Timestamp until, bool dry_run) override;
   absl::Status TakeBase(const std::string& name) override;
   std::vector<TaskStatus> Status() const override;
+  void CancelAll() override;
   absl::StatusOr<uint64_t> Flush(const FlushRequest& request, FlushDone done) override;
   void CancelFlush(uint64_t id) override { groups_.Cancel(id); }
   uint64_t Subscribe(std::function<void(const FlushEvent&)> listener) override;
@@ -66,6 +67,7 @@ class Manager final : public Tasks {
   std::vector<std::shared_ptr<Task>> All() const;
   void Tell(const FlushEvent& event);
   void WatchLoop();
+  absl::Status Claim(const std::shared_ptr<Task>& task);
   void HaltAll();
 
   engine::Engine& engine_;
@@ -79,6 +81,9 @@ class Manager final : public Tasks {
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::shared_ptr<Task>> tasks_ ABSL_GUARDED_BY(mutex_);
+  // Claims its archive, and is not among the tasks yet.
+  std::shared_ptr<Task> starting_ ABSL_GUARDED_BY(mutex_);
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 
   // Held while listeners are called: Unsubscribe waits for them.
   Mutex listener_mutex_;

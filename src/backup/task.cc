@@ -53,6 +53,7 @@ Task::Task(const TaskParts& parts, const TaskRow& row)
   // Until the archive has been asked, the lease says how far it is at least. Only figures are made of it.
   checkpoint_ = LeasedFrom(parts_.engine.log(), lease_name_).value;
   first_unflushed_lsn_ = Lsn{UINT64_MAX};
+  not_looked_since_ = parts_.engine.clock().Now();
 }
 
 Task::~Task() { Halt(/*release=*/false); }
@@ -61,21 +62,28 @@ void Task::Begin() {
   driver_ = std::thread([this] { Drive(); });
 }
 
-void Task::Halt(bool release) {
+void Task::Cancel(const std::string& why) {
   Deliveries out;
-  std::shared_ptr<Upkeep> upkeep;
   {
     const MutexLock lock(mutex_);
     if (phase_ != Phase::kHalted) {
       phase_ = Phase::kHalted;
       watched_ = false;
-      out = SetMachineState(FlushState::kStopped, release ? "stopped by an operator" : "the server is stopping");
+      out = SetMachineState(FlushState::kStopped, why);
     }
     for (const auto& store : stores_) store->Cancel();
-    upkeep = upkeep_;
     changed_.SignalAll();
   }
   Deliver(std::move(out));
+}
+
+void Task::Halt(bool release) {
+  Cancel(release ? "stopped by an operator" : "the server is stopping");
+  std::shared_ptr<Upkeep> upkeep;
+  {
+    const MutexLock lock(mutex_);
+    upkeep = upkeep_;
+  }
   if (driver_.joinable()) driver_.join();
   if (upkeep != nullptr) upkeep->Stop();
   uploader_.reset();
@@ -349,6 +357,11 @@ uint64_t Task::RpoMicros() const {
     return std::max<uint64_t>(1, since(last.micros == 0 ? row_.created_micros : last.micros));
   }
   if (flushed == Lsn{}) return since(row_.created_micros);
+  if (!machine_) {
+    // What the lease says of the archive was so when this server last ran.
+    const uint64_t not_looked = std::max<uint64_t>(1, since(not_looked_since_.micros));
+    return first_unflushed_lsn_ == flushed ? std::max(not_looked, since(first_unflushed_.micros)) : not_looked;
+  }
   if (flushed >= parts_.engine.log().appended()) return 0;
   if (first_unflushed_lsn_ == flushed) return since(first_unflushed_.micros);
   // The record at the checkpoint has not been looked at; what is closed is older than it.
@@ -394,10 +407,10 @@ TaskStatus Task::Status() const {
   status.state = StateLocked(upkeep, &status.cause);
   status.stalled = stalled_;
   status.timeline = parts_.identity.timeline;
-  status.checkpoint = checkpoint();
+  status.checkpoint = machine_ ? RestorableLsn() : checkpoint();
   status.checkpoint_time = RestorableTo();
   status.log_end = parts_.engine.log().appended();
-  status.lag_bytes = status.log_end > status.checkpoint ? status.log_end - status.checkpoint : 0;
+  status.lag_bytes = status.log_end > checkpoint() ? status.log_end - checkpoint() : 0;
   status.rpo_micros = RpoMicros();
   status.restorable = restorable_;
   status.not_restorable = WhyNotRestorable();

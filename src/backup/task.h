@@ -60,6 +60,9 @@ class Task {
   absl::Status Claim();
   // Starts the threads.
   void Begin();
+  // Tells all who wait that the task has stopped, and cancels its stores, so that whatever waits for them ends. Waits
+  // for nothing itself; Halt is still to come.
+  void Cancel(const std::string& why);
   // Tells all who wait that the task has stopped and ends the threads. `release`: for good, the lease goes too.
   void Halt(bool release);
 
@@ -94,6 +97,7 @@ class Task {
     bool gap = false;
     std::string gap_cause;    // empty: the log was let go
     Timestamp restorable_to;  // before a gap
+    Lsn restorable_lsn;
     Timestamp restorable_from;
     Timestamp last_base;
     std::unique_ptr<BaseSnapshot> snapshot;  // to become the base
@@ -170,6 +174,10 @@ class Task {
   Timestamp RestorableTo() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return restorable_ ? closed_ : restorable_to_;
   }
+  // Its end; 0 likewise.
+  Lsn RestorableLsn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return restorable_ && machine_ ? machine_->flushed().lsn : restorable_lsn_;
+  }
   void RefreshRestorable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string WhyNotRestorable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Deliver(Deliveries deliveries);
@@ -231,6 +239,9 @@ class Task {
   // Nothing at or below it is missing in the archive; while not restorable_, but for the base.
   Timestamp closed_ ABSL_GUARDED_BY(mutex_);
   Timestamp restorable_to_ ABSL_GUARDED_BY(mutex_);  // while not restorable_: closed_ when it was; 0: it never was
+  Lsn restorable_lsn_ ABSL_GUARDED_BY(mutex_);
+  // Since when the archive has not been looked at, while it never was.
+  Timestamp not_looked_since_;
   // The record at the checkpoint, once there is one.
   Lsn first_unflushed_lsn_ ABSL_GUARDED_BY(mutex_);
   Timestamp first_unflushed_ ABSL_GUARDED_BY(mutex_);

@@ -138,7 +138,10 @@ absl::StatusOr<Task::Connection> Task::ConnectAt(ArchivePosition position, const
   // The log no longer has what follows any of them.
   TM_ASSIGN_OR_RETURN(Connection connection, StartWithBase(gap || !damage.empty()));
   connection.gap_cause = damage;
-  if (position.found && !position.at_origin) connection.restorable_to = position.closed;
+  if (position.found && !position.at_origin) {
+    connection.restorable_to = position.closed;
+    connection.restorable_lsn = position.end;
+  }
   return connection;
 }
 
@@ -150,6 +153,7 @@ absl::StatusOr<Task::Connection> Task::GoOn(const ChainEnd& chain, bool gap, Arc
                         .gap = gap,
                         .gap_cause = {},
                         .restorable_to = {},
+                        .restorable_lsn = {},
                         .restorable_from = chain.restorable_from,
                         .last_base = position.last_base,
                         .snapshot = nullptr,
@@ -239,6 +243,7 @@ Task::Deliveries Task::Install(Connection connection) {
     gap_cause_ = kLogGone;
   }
   restorable_to_ = std::max(RestorableTo(), connection.restorable_to);
+  restorable_lsn_ = std::max(RestorableLsn(), connection.restorable_lsn);
   restorable_ = connection.restorable;
   restorable_from_ = connection.restorable_from;
   last_base_ = connection.last_base;

@@ -301,6 +301,7 @@ Task::Deliveries Task::BreakOff(std::string cause) {
   if (std::string why = WhyLetGo(); !why.empty()) cause = std::move(why);
   gap_cause_ = cause;
   restorable_to_ = RestorableTo();
+  restorable_lsn_ = RestorableLsn();
   restorable_ = false;
   phase_ = Phase::kConnecting;
   connect_at_ = {};

@@ -149,7 +149,8 @@ TEST_F(BackupTest, BeforeTheFirstBaseIsThereNothingIsPromised) {
   WaitUntil([&] { return Status().base_progress >= 0; }, "the base on its way");
   FlushRequest durable;
   durable.durable_only = true;
-  durable.target = Status().checkpoint;
+  EXPECT_EQ(Status().checkpoint, Lsn{});
+  durable.target = engine_->last_end();
   const FlushOutcome no = Flush(durable);
   EXPECT_FALSE(no.success) << "neither a manifest nor log is there";
   EXPECT_EQ(no.error.code(), absl::StatusCode::kFailedPrecondition);
@@ -168,6 +169,7 @@ TEST_F(BackupTest, AfterAGapTheCheckpointStandsUntilTheNewBaseIsThere) {
   Set("a", "1");
   ASSERT_TRUE(Flush().success);
   const Timestamp before = Status().checkpoint_time;
+  const Lsn before_lsn = Status().checkpoint;
   ASSERT_TRUE(manager_->Pause("t", "maintenance", std::chrono::seconds(1)).ok());
   WaitUntil([&] { return Status().cause.find("not held") != std::string::npos; }, "the lease let go");
   ForgetLog();
@@ -181,7 +183,8 @@ TEST_F(BackupTest, AfterAGapTheCheckpointStandsUntilTheNewBaseIsThere) {
   WaitUntil([&] { return Status().state == TaskState::kGap; }, "the gap");
   FlushRequest durable;
   durable.durable_only = true;
-  durable.target = Status().checkpoint;
+  EXPECT_EQ(Status().checkpoint, before_lsn);
+  durable.target = Lsn{Status().log_end.value - Status().lag_bytes};
   const FlushOutcome no = Flush(durable);
   EXPECT_FALSE(no.success);
   EXPECT_THAT(std::string(Message(no.error)), testing::Not(HasSubstr("everything up to")));

@@ -142,5 +142,62 @@ TEST_F(BackupTest, WhatMakesNoSenseIsRefusedByName) {
   EXPECT_EQ(manager_->Pause("nobody", "", std::chrono::seconds(0)).code(), absl::StatusCode::kNotFound);
 }
 
+// The store takes the connection and never answers.
+TEST_F(BackupTest, AStopDoesNotWaitForAStartWhoseStoreHangs) {
+  gate_.Close();
+  place().on_cancel = [this] { gate_.Open(); };
+  place().SetHook([this](objstore::MemoryStore::Operation, std::string_view) {
+    gate_.Pass();
+    return absl::OkStatus();
+  });
+  absl::Status started;
+  std::thread starter([&] { started = manager_->Start(Config()); });
+  gate_.AwaitWaiter();
+  manager_->CancelAll();
+  starter.join();
+  EXPECT_TRUE(absl::IsCancelled(started)) << started;
+  EXPECT_TRUE(manager_->Status().empty());
+  EXPECT_TRUE(absl::IsCancelled(manager_->Start(Config()))) << "too late";
+}
+
+TEST_F(BackupTest, AStopEndsTheWaitOfThoseWhomAHangingStoreHolds) {
+  Start();
+  Set("a", "1");
+  place().SetHook([this](objstore::MemoryStore::Operation, std::string_view) {
+    gate_.Pass();
+    return absl::OkStatus();
+  });
+  gate_.Close();
+  std::atomic<bool> answered{false};
+  ASSERT_TRUE(manager_
+                  ->Flush({},
+                          [&](const std::vector<FlushOutcome>& outcomes) {
+                            EXPECT_FALSE(outcomes.front().success);
+                            answered = true;
+                          })
+                  .ok());
+  manager_->CancelAll();
+  EXPECT_TRUE(answered);
+  gate_.Open();
+}
+
+// The lease says where the archive was when this server last ran. Nobody has looked since.
+TEST_F(BackupTest, UntilTheArchiveWasLookedAtTheRpoIsNotZeroAndGrows) {
+  Start();
+  Set("a", "1");
+  ASSERT_TRUE(Flush().success);
+  ASSERT_EQ(Status().rpo_micros, 0u);
+  place().SetOutage(absl::UnavailableError("connection refused"));
+  Restart();
+  ASSERT_EQ(Status().lag_bytes, 0u);
+  const uint64_t rpo = Status().rpo_micros;
+  EXPECT_GT(rpo, 0u);
+  EXPECT_FALSE(Status().restorable);
+  WaitUntil([&] { return Status().rpo_micros > rpo + 1000; }, "an RPO that grows");
+  place().SetOutage(absl::OkStatus());
+  WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
+  EXPECT_EQ(Status().rpo_micros, 0u);
+}
+
 }  // namespace
 }  // namespace tidemark::backup

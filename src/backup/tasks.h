@@ -46,11 +46,11 @@ struct TaskStatus {
   std::string cause;     // of erroring, paused, gap, fenced
   bool stalled = false;  // the watchdog: the checkpoint stands still while the log grows
   Timeline timeline;
-  Lsn checkpoint;             // complete in the archive up to here; while not restorable, but for the base
+  Lsn checkpoint;             // what lies below can be restored; 0: nothing, or not known yet
   Timestamp checkpoint_time;  // the newest moment that a restore can get to; 0: none, or not known yet
   Lsn log_end;
-  uint64_t rpo_micros = 0;
-  uint64_t lag_bytes = 0;
+  uint64_t rpo_micros = 0;     // until the archive has been looked at: since when it has not, at least
+  uint64_t lag_bytes = 0;      // not yet uploaded
   bool restorable = false;     // an unbroken chain from a complete base or the log's origin
   std::string not_restorable;  // else why, with the base's progress
   Timestamp restorable_from;   // oldest moment, as last seen; 0: not known yet
@@ -122,6 +122,10 @@ class Tasks {
   virtual absl::Status TakeBase(const std::string& name) = 0;
 
   virtual std::vector<TaskStatus> Status() const = 0;
+
+  // The server stops: whatever waits for a store ends with CANCELLED, in any thread, a START under way too; nothing
+  // goes on after it but Status. Does not wait.
+  virtual void CancelAll() = 0;
 
   // Calls `done` exactly once, perhaps before returning, with one outcome a task, unless cancelled first. NOT_FOUND in
   // the return value (and no call of `done`) when a named task does not exist or, with none named, there is none.

@@ -42,6 +42,7 @@ class FakeTasks : public backup::Tasks {
     return plan;
   }
   absl::Status TakeBase(const std::string& name) override { return Note("base " + name); }
+  void CancelAll() override {}
   std::vector<backup::TaskStatus> Status() const override { return all; }
 
   absl::StatusOr<uint64_t> Flush(const backup::FlushRequest& request, FlushDone done) override {

@@ -316,6 +316,8 @@ absl::Status Server::Run() {
 }
 
 absl::Status Server::Stop() {
+  // First: a worker, or a call of the side ports, may wait for a store that hangs.
+  tasks_->CancelAll();
   side_ports_->Stop();
   workers_->Stop();
   const absl::Status synced = engine_->log().SyncTo(engine_->last_end());
