@@ -30,7 +30,7 @@ grpc::Status Admit(const Services& services, const grpc::ServerContextBase& cont
 }
 
 std::string PeerHost(const grpc::ServerContextBase& context) {
-  const std::string peer = context.peer();
+  std::string peer = context.peer();
   const size_t begin = peer.find(':') + 1;
   const size_t end = peer.rfind(':');
   if (end < begin) return peer;
