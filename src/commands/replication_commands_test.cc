@@ -1,6 +1,7 @@
 // Replication as clients, Sentinel and replicas see it, over a node whose state the test chooses.
 #include <gmock/gmock.h>
 
+#include "commands/primary_tasks.h"
 #include "commands/replication_state.h"
 #include "commands/testing_server.h"
 
@@ -306,6 +307,25 @@ TEST_F(ReplicationCommandsTest, BackupTasksAreThePrimarys) {
     EXPECT_EQ(Run(line), "(error) ERR this server is a replica; ask its primary at 10.0.0.1:6379") << line;
   }
   EXPECT_EQ(Run("logbackup status"), "[]");
+}
+
+// gRPC and HTTP ask through this.
+TEST_F(ReplicationCommandsTest, OnOtherPortsTooBackupTasksAreThePrimarys) {
+  PrimaryTasks tasks(tested_.tasks(), node());
+  ASSERT_TRUE(tasks.Start({.name = "a", .storage = "local:///x", .key_file = {}}).ok());
+  EXPECT_TRUE(tasks.Flush({}, [](const auto&) {}).ok());
+  Follow();
+  const absl::Status refused =
+      absl::FailedPreconditionError("this server is a replica; ask its primary at 10.0.0.1:6379");
+  EXPECT_EQ(tasks.Flush({}, [](const auto&) {}).status(), refused);
+  EXPECT_EQ(tasks.Start({.name = "b", .storage = "local:///x", .key_file = {}}), refused);
+  EXPECT_EQ(tasks.Stop("a"), refused);
+  EXPECT_EQ(tasks.Pause("a", "", {}), refused);
+  EXPECT_EQ(tasks.Resume("a"), refused);
+  EXPECT_EQ(tasks.TakeBase("a"), refused);
+  EXPECT_EQ(tasks.Truncate("a", {}, true).status(), refused);
+  EXPECT_EQ(tasks.Status().size(), 1u);
+  EXPECT_THAT(tested_.tasks().calls, IsEmpty());
 }
 
 // A key whose time has come is gone for readers, and stays where it is until the primary's record says so.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/id.h"
+#include "commands/primary_tasks.h"
 
 namespace tidemark::commands {
 
@@ -31,12 +32,18 @@ std::string_view ClassName(const log::Lease& lease) {
   return lease.lease_class == log::LeaseClass::kRequired ? "required" : "bounded";
 }
 
-absl::Status OnlyOnPrimary(const Server& server) {
-  if (server.replication.role() == replication::Role::kPrimary) return absl::OkStatus();
-  const replication::Status status = server.replication.status();
+absl::Status RefuseOnReplica(const replication::Replication& replication) {
+  if (replication.role() == replication::Role::kPrimary) return absl::OkStatus();
+  const replication::Status status = replication.status();
   if (!status.link) return absl::OkStatus();  // promoted since
   const replication::Endpoint& primary = status.link->primary;
-  return InvalidArgument("ERR this server is a replica; ask its primary at {}:{}", primary.host, primary.port);
+  return Errorf(absl::StatusCode::kFailedPrecondition, "this server is a replica; ask its primary at {}:{}",
+                primary.host, primary.port);
+}
+
+absl::Status OnlyOnPrimary(const Server& server) {
+  const absl::Status refused = RefuseOnReplica(server.replication);
+  return refused.ok() ? refused : InvalidArgument("ERR {}", Message(refused));
 }
 
 void RecordPrimary(Server& server) {

@@ -1,9 +1,12 @@
 #include "http/metrics_page.h"
 
+#include <algorithm>
+
 #include "base/version.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
 #include "commands/pubsub.h"
+#include "commands/replication_state.h"
 #include "commands/slowlog.h"
 #include "env/clock.h"
 #include "metrics/exposition.h"
@@ -22,9 +25,11 @@ double Number(T value) {
 
 void WriteServer(commands::Server& server, Page& page) {
   const uint64_t now_ms = Clock::System().WallMicros() / 1000;
+  const bool primary = server.replication.role() == replication::Role::kPrimary;
+  const std::string_view role = primary ? "master" : "slave";
   page.Gauge("redis_up", 1, "the server answers");
   page.Family("redis_instance_info", Type::kGauge, "version and role")
-      .Sample(1, {{"tidemark_version", Version()}, {"redis_mode", "standalone"}, {"role", "master"}});
+      .Sample(1, {{"tidemark_version", Version()}, {"redis_mode", "standalone"}, {"role", role}});
   page.Gauge("redis_uptime_in_seconds", Number(now_ms - std::min(now_ms, server.start_ms)) / 1000,
              "seconds since the start");
   page.Gauge("redis_start_time_seconds", Number(server.start_ms) / 1000, "Unix time of the start");
@@ -124,14 +129,80 @@ void WriteLog(commands::Server& server, Page& page) {
   const std::vector<log::Lease> leases = log.Leases();
   page.Family("tidemark_lease_held_bytes", Type::kGauge, "bytes of log that a lease holds");
   for (const log::Lease& lease : leases) {
-    page.Sample(appended > lease.position ? Number(appended - lease.position) : 0, {{"lease", lease.name}});
+    page.Sample(Number(commands::HeldBytes(lease, appended)), {{"lease", lease.name}});
   }
   page.Family("tidemark_lease_age_seconds", Type::kGauge, "seconds since a lease was raised");
   for (const log::Lease& lease : leases) {
-    page.Sample(now > lease.touched_micros ? Seconds(now - lease.touched_micros) : 0, {{"lease", lease.name}});
+    page.Sample(Number(commands::AgeSeconds(lease, now)), {{"lease", lease.name}});
   }
   page.Family("tidemark_lease_broken", Type::kGauge, "1 for a lease that was broken");
   for (const log::Lease& lease : leases) page.Sample(lease.broken.empty() ? 0 : 1, {{"lease", lease.name}});
+}
+
+uint64_t Behind(Lsn end, Lsn position) { return end > position ? end - position : 0; }
+
+// The own link to a primary, on a replica.
+void WriteLink(const replication::Status& status, Page& page) {
+  if (!status.link) return;
+  const replication::LinkStatus& link = *status.link;
+  const bool up = link.state == replication::LinkState::kConnected;
+  const uint64_t now_ms = Clock::System().WallMicros() / 1000;
+  page.Gauge("redis_master_link_up", up ? 1 : 0, "the log streams from the primary");
+  page.Gauge("tidemark_link_down_seconds",
+             up || link.down_since_ms == 0 ? 0 : Number(now_ms - std::min(now_ms, link.down_since_ms)) / 1000,
+             "seconds since the link to the primary went down");
+  page.Gauge("redis_master_sync_in_progress", link.state == replication::LinkState::kSync ? 1 : 0,
+             "a snapshot or a piece of the archive is on its way");
+  page.Gauge("tidemark_sync_left_bytes",
+             Number(link.sync_bytes_total - std::min(link.sync_bytes_total, link.sync_bytes_read)),
+             "bytes of it that are still to come");
+  page.Gauge("tidemark_link_lag_bytes", Number(Behind(link.primary_end, status.end)),
+             "bytes of log that the primary has and this replica has not");
+}
+
+// The replicas that this node serves, and those that it still holds log for.
+void WriteReplicas(const replication::Status& status, Page& page) {
+  const uint64_t now_ms = Clock::System().WallMicros() / 1000;
+  const auto each = [&](std::string_view name, std::string_view help, auto value) {
+    page.Family(name, Type::kGauge, help);
+    for (const replication::ReplicaStatus& replica : status.replicas) {
+      page.Sample(value(replica), {{"replica", replica.id},
+                                   {"address", fmt::format("{}:{}", replica.address.host, replica.address.port)}});
+    }
+  };
+  page.Gauge("redis_connected_slaves",
+             Number(std::count_if(status.replicas.begin(), status.replicas.end(),
+                                  [](const replication::ReplicaStatus& replica) { return replica.connected; })),
+             "replicas that are connected");
+  each("tidemark_replica_connected", "1 for a replica that is connected, 0 for one that is awaited",
+       [](const auto& replica) { return replica.connected ? 1.0 : 0.0; });
+  each("tidemark_replica_loading", "1 for a replica that takes a snapshot",
+       [](const auto& replica) { return replica.loading ? 1.0 : 0.0; });
+  each("tidemark_replica_lag_bytes", "bytes of log that a replica has not received",
+       [&](const auto& replica) { return Number(Behind(status.end, replica.acknowledged.written)); });
+  each("tidemark_replica_apply_lag_bytes", "bytes of log that the readers of a replica do not see",
+       [&](const auto& replica) { return Number(Behind(status.end, replica.acknowledged.applied)); });
+  each("tidemark_replica_last_ack_seconds", "seconds since a replica last answered",
+       [&](const auto& replica) { return Number(now_ms - std::min(now_ms, replica.last_ack_ms)) / 1000; });
+}
+
+void WriteReplication(commands::Server& server, Page& page) {
+  const replication::Status status = server.replication.status();
+  const replication::Counters& syncs = status.counters;
+  page.Gauge("tidemark_timeline", status.history.empty() ? 0 : Number(status.history.back().timeline.value),
+             "number of the timeline that the log is on");
+  page.Gauge("tidemark_failover_in_progress", status.failover == replication::FailoverState::kNone ? 0 : 1,
+             "this primary is handing over");
+  WriteLink(status, page);
+  WriteReplicas(status, page);
+  page.Counter("tidemark_full_syncs_total", Number(syncs.full_syncs), "snapshots that replicas began to take");
+  page.Counter("tidemark_repeated_full_syncs_total", Number(syncs.repeated_full_syncs),
+               "replicas that needed a second full sync within ten minutes: has to stay 0");
+  page.Counter("tidemark_partial_syncs_total", Number(syncs.partial_syncs), "replicas that went on where they were");
+  page.Counter("tidemark_archive_catch_ups_total", Number(syncs.archive_catch_ups),
+               "replicas that took from the archive what the log no longer had");
+  page.Counter("tidemark_snapshot_sent_bytes_total", Number(syncs.snapshot_bytes_sent),
+               "bytes of snapshots sent to replicas");
 }
 
 void WriteTasks(const backup::Tasks& tasks, Page& page) {
@@ -200,6 +271,7 @@ std::string MetricsPage(commands::Server& server, const backup::Tasks& tasks) {
   WriteKeyspace(server, page);
   WriteStore(server, page);
   WriteLog(server, page);
+  WriteReplication(server, page);
   WriteTasks(tasks, page);
   return page.text();
 }

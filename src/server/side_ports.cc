@@ -38,9 +38,11 @@ rpc::TlsFiles SidePorts::Tls(const config::Config& config) {
           .authority = config.Text("tls-ca-cert-file")};
 }
 
-absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& server, backup::Tasks& tasks,
+absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& server, backup::Tasks& all_tasks,
                                                             replication::Feed* feed) {
   auto ports = std::make_unique<SidePorts>();
+  ports->tasks_ = std::make_unique<commands::PrimaryTasks>(all_tasks, server.replication);
+  backup::Tasks& tasks = *ports->tasks_;
   const config::Config& config = server.config;
   const auto access = [&config](bool loopback, std::string_view user, std::string_view password) {
     return commands::CheckAccess(config, loopback, user, password);
