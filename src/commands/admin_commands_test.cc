@@ -264,10 +264,6 @@ TEST_F(AdminTest, CommandFindsKeys) {
   EXPECT_EQ(Run("command list filterby foo x"), "(error) ERR syntax error");
 }
 
-TEST_F(AdminTest, DebugIsOffUnlessAllowed) {
-  EXPECT_THAT(Run("debug sleep 0"), StartsWith("(error) ERR DEBUG command not allowed"));
-}
-
 TEST_F(AdminTest, ExpiryThatStandsStillIsSeenAndLetGoOn) {
   EXPECT_EQ(Run("expiry status"), "-1");
   EXPECT_EQ(Run("expiry thaw"), "OK") << "asking again is free";

@@ -24,7 +24,7 @@ constexpr Difference kDifferences[] = {
     {"client|tracking", "`OFF` only."},
     {"command|docs", "No history; names of compound arguments may be others."},
     {"command|info", "No command tips."},
-    {"debug", "`SLEEP` and `SET-ACTIVE-EXPIRE` only."},
+    {"debug", "`DIGEST`, `SLEEP` and `SET-ACTIVE-EXPIRE` only."},
     {"expiry|help", "Redis has no such command."},
     {"expiry|status", "Redis has no such command."},
     {"expiry|thaw", "Redis has no such command."},

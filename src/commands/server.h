@@ -58,6 +58,8 @@ struct Server {
   // Where gRPC is served, which replicas ask for (REPLCONF rpc-port); 0: nowhere. Set once it is.
   std::atomic<uint16_t> rpc_port{0};
 
+  // Work that is of use to nobody once the server has stopped shall end.
+  std::atomic<bool> stopping{false};
   // A snapshot asked for by SAVE or BGSAVE is under way.
   std::atomic<bool> saving{false};
   // Commands about backup tasks that run on worker threads now.

@@ -1,11 +1,7 @@
 // The table of the server's own commands, joined from its families, and those that stand alone.
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
-#include "base/numbers.h"
 #include "base/version.h"
-#include "commands/client.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 #include "env/clock.h"
@@ -18,34 +14,6 @@ absl::Status Time(Context& ctx) {
   ctx.out.Array(2);
   ctx.out.BulkInteger(static_cast<int64_t>(micros / 1000000));
   ctx.out.BulkInteger(static_cast<int64_t>(micros % 1000000));
-  return absl::OkStatus();
-}
-
-bool DebugAllowed(const Context& ctx) {
-  const std::string who = ctx.server.config.Text("enable-debug-command");
-  const std::string_view address = ctx.client.address;
-  return who == "yes" || (who == "local" &&
-                          (address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("::1")));
-}
-
-// SLEEP holds up the I/O thread of this client, for tests of what then happens; that is its purpose.
-absl::Status Debug(Context& ctx) {
-  if (!DebugAllowed(ctx)) {
-    return InvalidArgument(
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
-        "local connection, otherwise you need to set this option in the configuration file, and then restart the "
-        "server.");
-  }
-  if (ctx.args.size() == 3 && EqualsIgnoreCase(ctx.args[1], "SLEEP")) {
-    const double seconds = ParseDouble(ctx.args[2]).value_or(0);
-    std::this_thread::sleep_for(std::chrono::duration<double>(std::clamp(seconds, 0.0, 3600.0)));
-  } else if (ctx.args.size() == 3 && EqualsIgnoreCase(ctx.args[1], "SET-ACTIVE-EXPIRE")) {
-    ctx.server.engine.SetActiveExpire(ctx.args[2] != "0");
-  } else {
-    return InvalidArgument("ERR Tidemark has DEBUG SLEEP and DEBUG SET-ACTIVE-EXPIRE only, not '{}' with {} arguments",
-                           ctx.args[1].substr(0, 128), ctx.args.size() - 2);
-  }
-  ctx.out.Ok();
   return absl::OkStatus();
 }
 
@@ -208,15 +176,6 @@ constexpr CommandSpec kCommands[] = {
      .syntax = "",
      .handler = UnknownSubcommand,
      .subcommands = kAclSubcommands},
-    {.name = "debug",
-     .arity = -2,
-     .flags = kAdmin | kNoScript | kLoading | kStale,
-     .group = "server",
-     .since = "1.0.0",
-     .summary = "For tests of clients and of the server.",
-     .complexity = "Depends on subcommand",
-     .syntax = "<SLEEP seconds | SET-ACTIVE-EXPIRE on-off>",
-     .handler = Debug},
     {.name = "function",
      .arity = -2,
      .flags = 0,
@@ -272,8 +231,9 @@ constexpr CommandSpec kCommands[] = {
 std::span<const CommandSpec> ServerCommands() {
   static const auto* const all = [] {
     auto* joined = new std::vector<CommandSpec>(std::begin(kCommands), std::end(kCommands));
-    for (const auto family : {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(),
-                              PersistenceFamily(), ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily()}) {
+    for (const auto family :
+         {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(), PersistenceFamily(),
+          ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily(), DebugFamily()}) {
       joined->insert(joined->end(), family.begin(), family.end());
     }
     return joined;

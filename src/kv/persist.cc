@@ -184,4 +184,11 @@ absl::StatusOr<Lsn> Store::Snapshot(const std::string& folder, const std::functi
   return DecodeLsn(row.view());
 }
 
+absl::StatusOr<std::unique_ptr<PersistedView>> Store::ViewPersisted(
+    const std::function<absl::Status(Lsn cut)>& sync_log) {
+  MutexLock persisting(persist_mutex_);
+  TM_RETURN_IF_ERROR(PersistAll(sync_log));
+  return PersistedView::Open(*rocks_);
+}
+
 }  // namespace tidemark::kv

@@ -156,6 +156,15 @@ rocksdb::Options DbOptions(uint64_t ingest_bytes) {
   return options;
 }
 
+// Over rows below `end`; empty means no bound.
+std::unique_ptr<RocksIterator> BoundedIterator(rocksdb::DB& db, rocksdb::ReadOptions options, std::string_view end) {
+  auto bound_bytes = std::make_unique<std::string>(end);
+  auto bound = std::make_unique<rocksdb::Slice>(*bound_bytes);
+  if (!end.empty()) options.iterate_upper_bound = bound.get();
+  return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db.NewIterator(options)),
+                                         std::move(bound_bytes), std::move(bound));
+}
+
 }  // namespace
 
 // Remembers the background error, which RocksDB itself only reports to the next writer.
@@ -194,6 +203,16 @@ bool RocksIterator::Valid() const { return iterator_->Valid(); }
 std::string_view RocksIterator::row() const { return FromSlice(iterator_->key()); }
 std::string_view RocksIterator::value() const { return FromSlice(iterator_->value()); }
 absl::Status RocksIterator::status() const { return FromRocks(iterator_->status(), "scan"); }
+
+RocksMoment::RocksMoment(rocksdb::DB& db) : db_(db), snapshot_(db.GetSnapshot()) {}
+RocksMoment::~RocksMoment() { db_.ReleaseSnapshot(snapshot_); }
+
+std::unique_ptr<RocksIterator> RocksMoment::NewIterator(std::string_view end) const {
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot_;
+  options.fill_cache = false;
+  return BoundedIterator(db_, options, end);
+}
 
 RowFile::RowFile(std::string path) : path_(std::move(path)) {}
 
@@ -265,12 +284,10 @@ absl::StatusOr<Value> Rocks::Get(std::string_view row, Tier tier) {
 std::unique_ptr<RocksIterator> Rocks::NewIterator(std::string_view end, Tier tier) {
   rocksdb::ReadOptions options;
   if (tier == Tier::kMemory) options.read_tier = rocksdb::kBlockCacheTier;
-  auto bound_bytes = std::make_unique<std::string>(end);
-  auto bound = std::make_unique<rocksdb::Slice>(*bound_bytes);
-  if (!end.empty()) options.iterate_upper_bound = bound.get();
-  return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options)),
-                                         std::move(bound_bytes), std::move(bound));
+  return BoundedIterator(*db_, options, end);
 }
+
+std::unique_ptr<RocksMoment> Rocks::TakeMoment() { return std::make_unique<RocksMoment>(*db_); }
 
 absl::StatusOr<std::unique_ptr<RowFile>> Rocks::NewRowFile() {
   ::unlink(RowFilePath().c_str());

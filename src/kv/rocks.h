@@ -18,6 +18,7 @@ class EventListener;
 class Iterator;
 struct Options;
 class Slice;
+class Snapshot;
 class SstFileWriter;
 }  // namespace rocksdb
 
@@ -40,6 +41,22 @@ class RocksIterator {
   std::unique_ptr<std::string> end_;
   std::unique_ptr<rocksdb::Slice> bound_;
   std::unique_ptr<rocksdb::Iterator> iterator_;
+};
+
+// The rows as they are when it is taken, for any number of iterators that come to disk without filling the block cache.
+// RocksDB keeps what they need as long as it lives.
+class RocksMoment {
+ public:
+  explicit RocksMoment(rocksdb::DB& db);
+  ~RocksMoment();
+  RocksMoment(const RocksMoment&) = delete;
+  RocksMoment& operator=(const RocksMoment&) = delete;
+  // Rows below `end`.
+  std::unique_ptr<RocksIterator> NewIterator(std::string_view end) const;
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* const snapshot_;
 };
 
 // A file of rows in the making; rows come in rising order, ranges in any. The first error is kept and returned by
@@ -76,6 +93,9 @@ class Rocks {
   absl::StatusOr<Value> Get(std::string_view row, Tier tier);
   // Sees the moment of this call. Rows below `end`; empty means no bound.
   std::unique_ptr<RocksIterator> NewIterator(std::string_view end, Tier tier);
+
+  // Goes before this object does.
+  std::unique_ptr<RocksMoment> TakeMoment();
 
   absl::StatusOr<std::unique_ptr<RowFile>> NewRowFile();
   // Makes the finished file part of the database, atomically and durably, newer than everything in it.

@@ -32,6 +32,7 @@
 #include "kv/dead_ranges.h"
 #include "kv/dirty_order.h"
 #include "kv/hot_table.h"
+#include "kv/persisted_view.h"
 #include "kv/rw_lock.h"
 #include "kv/txn.h"
 #include "kv/value.h"
@@ -145,6 +146,8 @@ class Store {
   // A consistent image in `folder` (must not exist) by hard links, openable by Open. Returns the LSN that stands in it.
   // Persists first.
   absl::StatusOr<Lsn> Snapshot(const std::string& folder, const std::function<absl::Status(Lsn cut)>& sync_log);
+  // Every row as of one LSN, at or after that of the call. Persists first.
+  absl::StatusOr<std::unique_ptr<PersistedView>> ViewPersisted(const std::function<absl::Status(Lsn cut)>& sync_log);
   // Approximate bytes on disk of rows in [begin, end), for MEMORY USAGE and progress.
   uint64_t ApproximateBytes(std::string_view begin, std::string_view end);
 

@@ -307,6 +307,51 @@ TEST_F(StoreTest, ASecondProcessIsRefused) {
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition) << second.status();
 }
 
+TEST_F(StoreTest, APersistedViewStaysAtItsCutWhateverComesAfter) {
+  Open();
+  const auto nothing = store_->ViewPersisted(SyncNothing);
+  ASSERT_TRUE(nothing.ok()) << nothing.status();
+  for (int i = 0; i < 100; ++i) PutRow(*store_, fmt::format("row:{:03}", i), "old", 10 + i);
+  {
+    auto writer = store_->Write();
+    writer.SetDb(DbIndex{1}, DbState{.contents = {7, 1}, .keys = 5, .expires = 0});
+    writer.SetApplied(Lsn{200});
+  }
+  const auto view = store_->ViewPersisted(SyncNothing);
+  ASSERT_TRUE(view.ok()) << view.status();
+  {
+    auto writer = store_->Write();
+    writer.Put("row:005", "new");
+    writer.Put("row:500", "new");
+    writer.DeleteRange("row:010", "row:090");
+    writer.SetDb(DbIndex{1}, DbState{.contents = {8, 1}, .keys = 6, .expires = 0});
+    writer.SetApplied(Lsn{300});
+  }
+  Persist();
+  for (int cut = 0; cut < 6; ++cut) {  // RocksDB merges level 0 meanwhile
+    PutRow(*store_, fmt::format("row:{:03}", cut), "newer", 400 + cut);
+    Persist();
+  }
+  EXPECT_EQ((*nothing)->lsn(), Lsn{0});
+  EXPECT_FALSE([&] {
+    auto rows = (*nothing)->Rows(kAfterRows);
+    rows.Seek(kFirstRow);
+    return rows.Valid();
+  }());
+  EXPECT_EQ((*view)->lsn(), Lsn{200});
+  ASSERT_EQ((*view)->dbs().size(), 2u);
+  EXPECT_EQ((*view)->dbs()[1].second.contents, (CollectionId{7, 1}));
+  EXPECT_EQ((*view)->dbs()[1].second.keys, 5);
+  auto rows = (*view)->Rows(kAfterRows);
+  int count = 0;
+  for (rows.Seek(kFirstRow); rows.Valid(); rows.Next()) {
+    EXPECT_EQ(rows.row(), fmt::format("row:{:03}", count++));
+    EXPECT_EQ(rows.value(), "old");
+  }
+  EXPECT_TRUE(rows.status().ok()) << rows.status();
+  EXPECT_EQ(count, 100);
+}
+
 class DamageTest : public StoreTest {
  protected:
   void SetUp() override {

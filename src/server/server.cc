@@ -319,6 +319,7 @@ absl::Status Server::Stop() {
   // First: a worker, or a call of the side ports, may wait for a store that hangs.
   tasks_->CancelAll();
   side_ports_->Stop();
+  commands_->stopping = true;
   workers_->Stop();
   const absl::Status synced = engine_->log().SyncTo(engine_->last_end());
   if (!synced.ok()) spdlog::warn("The log can't be synced: {}", Message(synced));

@@ -1,0 +1,130 @@
+#include "engine/digest.h"
+
+#include <optional>
+
+#include "base/bytes.h"
+#include "types/rows.h"
+
+namespace tidemark::engine {
+namespace {
+
+constexpr uint64_t kRowsBetweenQuestions = 1024;
+
+void AppendHash(std::string* out, const Hash128& hash) {
+  AppendLittle(out, hash.high);
+  AppendLittle(out, hash.low);
+}
+
+void AppendCounted(std::string* out, std::string_view bytes) {
+  AppendLittle(out, static_cast<uint64_t>(bytes.size()));
+  out->append(bytes);
+}
+
+class Digester {
+ public:
+  Digester(const kv::PersistedView& view, const Cancelled& cancelled)
+      : view_(view),
+        cancelled_(cancelled),
+        members_(view.Rows(types::RowKey(types::RowSpace::kMember).PrefixEnd().view())) {
+    digest_.lsn = view.lsn();
+  }
+
+  absl::StatusOr<StoreDigest> Run() {
+    for (const auto& [db, state] : view_.dbs()) TM_RETURN_IF_ERROR(AddDatabase(db, state));
+    return digest_;
+  }
+
+ private:
+  absl::Status AddDatabase(DbIndex db, const kv::DbState& state) {
+    const types::RowKey prefix = types::KeyRows(state.contents);
+    kv::PersistedView::Cursor keys = view_.Rows(prefix.PrefixEnd().view());
+    int64_t count = 0;
+    for (keys.Seek(prefix.view()); keys.Valid(); keys.Next()) {
+      TM_RETURN_IF_ERROR(CountRow());
+      TM_RETURN_IF_ERROR(AddKey(db, keys.row(), keys.value()));
+      ++count;
+    }
+    TM_RETURN_IF_ERROR(keys.status());
+    if (count == state.keys) return absl::OkStatus();
+    return Errorf(absl::StatusCode::kDataLoss, "database {} says that it has {} keys, but has {}", db.value, state.keys,
+                  count);
+  }
+
+  absl::Status AddKey(DbIndex db, std::string_view row, std::string_view bytes) {
+    const std::optional<types::KeyRowParts> parts = types::ParseKeyRow(row);
+    if (!parts) return Errorf(absl::StatusCode::kDataLoss, "database {} has a malformed row", db.value);
+    TM_ASSIGN_OR_RETURN(const types::KeyValue value, types::DecodeKeyValue(bytes));
+    element_.assign(1, 'K');
+    AppendLittle(&element_, db.value);
+    AppendLittle(&element_, static_cast<uint8_t>(value.type));
+    AppendLittle(&element_, value.expire_ms);
+    AppendCounted(&element_, parts->key);
+    ++digest_.keys;
+    if (value.type == types::Type::kString) {
+      AppendHash(&element_, WideHash(value.string));
+      Add(WideHash(element_));
+      return absl::OkStatus();
+    }
+    AppendLittle(&element_, value.count);
+    const Hash128 key = WideHash(element_);
+    Add(key);
+    TM_ASSIGN_OR_RETURN(const uint64_t members, AddMembers(value.collection, key));
+    if (members == value.count) return absl::OkStatus();
+    return Errorf(absl::StatusCode::kDataLoss, "key '{}' of database {} says that it has {} members, but has {}",
+                  parts->key.substr(0, 128), db.value, value.count, members);
+  }
+
+  absl::StatusOr<uint64_t> AddMembers(const kv::CollectionId& collection, const Hash128& key) {
+    const types::RowKey prefix = types::MemberRows(collection);
+    uint64_t count = 0;
+    for (members_.Seek(prefix.view()); members_.Valid() && members_.row().starts_with(prefix.view()); members_.Next()) {
+      TM_RETURN_IF_ERROR(CountRow());
+      const std::optional<types::MemberRowParts> parts = types::ParseMemberRow(members_.row());
+      if (!parts) return Errorf(absl::StatusCode::kDataLoss, "a collection has a malformed row");
+      element_.assign(1, 'M');
+      AppendHash(&element_, key);
+      AppendCounted(&element_, parts->member);
+      AppendHash(&element_, WideHash(members_.value()));
+      Add(WideHash(element_));
+      ++count;
+    }
+    TM_RETURN_IF_ERROR(members_.status());
+    return count;
+  }
+
+  void Add(const Hash128& hash) {
+    digest_.sum.low += hash.low;
+    const uint64_t carry = digest_.sum.low < hash.low ? 1 : 0;
+    digest_.sum.high += hash.high + carry;
+  }
+
+  absl::Status CountRow() {
+    if (++rows_ % kRowsBetweenQuestions != 0 || !cancelled_()) return absl::OkStatus();
+    return Errorf(absl::StatusCode::kCancelled, "the digest was cancelled");
+  }
+
+  const kv::PersistedView& view_;
+  const Cancelled& cancelled_;
+  kv::PersistedView::Cursor members_;
+  StoreDigest digest_;
+  std::string element_;
+  uint64_t rows_ = 0;
+};
+
+}  // namespace
+
+std::string StoreDigest::Hex() const {
+  return fmt::format("{:08x}{:016x}{:016x}", keys & 0xffffffff, sum.high, sum.low);
+}
+
+absl::StatusOr<StoreDigest> DigestOf(const kv::PersistedView& view, const Cancelled& cancelled) {
+  return Digester(view, cancelled).Run();
+}
+
+absl::StatusOr<StoreDigest> DigestNow(Engine& engine, const Cancelled& cancelled) {
+  TM_ASSIGN_OR_RETURN(const std::unique_ptr<kv::PersistedView> view,
+                      engine.store().ViewPersisted([&](Lsn cut) { return engine.log().SyncTo(cut); }));
+  return DigestOf(*view, cancelled);
+}
+
+}  // namespace tidemark::engine
