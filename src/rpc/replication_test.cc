@@ -154,8 +154,10 @@ TEST_F(ReplicationTest, HelloAndWelcomeKeepEveryField) {
     const auto welcome = upstream->Join(hello);
     ASSERT_TRUE(welcome.ok()) << welcome.status();
     ExpectEqual(*welcome, feed_.welcome);
-    ExpectEqual(feed_.hellos.back(), hello);
-    EXPECT_EQ(feed_.peers.back(), "127.0.0.1");
+    feed_.Change([&] {
+      ExpectEqual(feed_.hellos.back(), hello);
+      EXPECT_EQ(feed_.peers.back(), "127.0.0.1");
+    });
     upstream->Cancel();
     ASSERT_TRUE(SessionEnds());
     feed_.Change([this] { feed_.cancelled = false; });
@@ -178,7 +180,7 @@ TEST_F(ReplicationTest, ChunksAndAcknowledgementsArriveInOrder) {
     const auto chunk = upstream->Next();
     ASSERT_TRUE(chunk.ok()) << chunk.status();
     EXPECT_EQ(chunk->from, Lsn{i * kBytes});
-    EXPECT_EQ(chunk->records, std::string(kBytes, static_cast<char>(i)));
+    EXPECT_TRUE(chunk->records == std::string(kBytes, static_cast<char>(i)));
     EXPECT_EQ(chunk->primary_end, Lsn{i});
     EXPECT_EQ(chunk->take_over, i + 1 == kChunks);
     ASSERT_TRUE(
@@ -363,7 +365,7 @@ TEST_F(ReadFileTest, AFileComesWholeFromAnyOffset) {
   const std::unique_ptr<Upstream> upstream = Connect();
   const std::string& big = feed_.files["big"];
   for (const uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{3 << 20}, big.size() - 1, big.size()}) {
-    EXPECT_EQ(Fetch(*upstream, "big", offset), big.substr(offset)) << offset;
+    EXPECT_TRUE(Fetch(*upstream, "big", offset) == big.substr(offset)) << offset;
   }
   EXPECT_EQ(Fetch(*upstream, "empty", 0), "");
 }
@@ -380,7 +382,7 @@ TEST_F(ReadFileTest, SeveralComeAtOnceBesideTheLog) {
     ASSERT_TRUE(chunk.ok()) << chunk.status();
     EXPECT_EQ(chunk->from, Lsn{i});
   }
-  for (auto& file : files) EXPECT_EQ(file.get(), feed_.files["big"]);
+  for (auto& file : files) EXPECT_TRUE(file.get() == feed_.files["big"]);
 }
 
 TEST_F(ReadFileTest, AnErrorMidWayComesAfterThePartsBeforeIt) {
@@ -393,7 +395,7 @@ TEST_F(ReadFileTest, AnErrorMidWayComesAfterThePartsBeforeIt) {
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(Message(status), "a bad block");
-  EXPECT_EQ(bytes, feed_.files["big"].substr(0, 3 << 20));
+  EXPECT_TRUE(bytes == feed_.files["big"].substr(0, 3 << 20));
 }
 
 TEST_F(ReadFileTest, WhatIsNotHeldIsNamed) {
