@@ -54,6 +54,18 @@ Manager::Manager(engine::Engine& engine, FileSystem& fs, Clock& clock, ManagerOp
 
 Manager::~Manager() { HaltAll(); }
 
+void Manager::Halt() {
+  HaltAll();
+  const MutexLock operate(operate_mutex_);
+  HaltAll();  // what that operation may have started
+}
+
+absl::Status Manager::MayOperate() const {
+  const MutexLock lock(mutex_);
+  if (!stopping_) return absl::OkStatus();
+  return Errorf(absl::StatusCode::kFailedPrecondition, "the backup tasks of this node have been halted");
+}
+
 void Manager::HaltAll() {
   {
     const MutexLock lock(mutex_);
@@ -163,6 +175,7 @@ absl::Status Manager::Claim(const std::shared_ptr<Task>& task) {
 absl::Status Manager::Start(const TaskConfig& config) {
   TM_RETURN_IF_ERROR(CheckConfig(config));
   const MutexLock operate(operate_mutex_);
+  TM_RETURN_IF_ERROR(MayOperate());
   if (Find(config.name).ok()) {
     return Errorf(absl::StatusCode::kAlreadyExists, "there is a backup task {} already", config.name);
   }
@@ -187,6 +200,7 @@ absl::Status Manager::Start(const TaskConfig& config) {
 
 absl::Status Manager::Stop(const std::string& name) {
   const MutexLock operate(operate_mutex_);
+  TM_RETURN_IF_ERROR(MayOperate());
   TM_ASSIGN_OR_RETURN(const std::shared_ptr<Task> task, Find(name));
   TM_RETURN_IF_ERROR(DeleteTaskRow(engine_, name));
   {
@@ -199,6 +213,7 @@ absl::Status Manager::Stop(const std::string& name) {
 
 absl::Status Manager::Pause(const std::string& name, const std::string& message, std::chrono::seconds ttl) {
   const MutexLock operate(operate_mutex_);
+  TM_RETURN_IF_ERROR(MayOperate());
   TM_ASSIGN_OR_RETURN(const std::shared_ptr<Task> task, Find(name));
   TaskRow row = task->row();
   row.paused = true;
@@ -212,6 +227,7 @@ absl::Status Manager::Pause(const std::string& name, const std::string& message,
 
 absl::Status Manager::Resume(const std::string& name) {
   const MutexLock operate(operate_mutex_);
+  TM_RETURN_IF_ERROR(MayOperate());
   TM_ASSIGN_OR_RETURN(const std::shared_ptr<Task> task, Find(name));
   TaskRow row = task->row();
   row.paused = false;

@@ -41,6 +41,10 @@ class Manager final : public Tasks {
   // how much a restore would lack. No other call may follow but Status.
   std::vector<std::string> Shutdown(std::chrono::milliseconds deadline);
 
+  // Ends the work of every task, waits for an operation under way, and refuses those to come. What was asked for before
+  // stays in the rows. Status goes on to answer.
+  void Halt();
+
   absl::Status Start(const TaskConfig& config) override;
   absl::Status Stop(const std::string& name) override;
   absl::Status Pause(const std::string& name, const std::string& message, std::chrono::seconds ttl) override;
@@ -63,6 +67,7 @@ class Manager final : public Tasks {
   absl::Status TakeUpTasks();
   void ReleaseOrphanLeases(const std::vector<TaskRow>& rows, bool all_known);
   TaskParts Parts();
+  absl::Status MayOperate() const;
   absl::StatusOr<std::shared_ptr<Task>> Find(const std::string& name) const;
   std::vector<std::shared_ptr<Task>> All() const;
   void Tell(const FlushEvent& event);

@@ -4,6 +4,7 @@
 
 #include "backup/task.h"
 #include "base/check.h"
+#include "log/peek.h"
 
 namespace tidemark::backup {
 namespace {
@@ -430,7 +431,7 @@ void Task::DropSuperseded() {
 // For the RPO: when was the first record written that is not in the archive?
 void Task::LookAtFirstUnflushed() {
   const Lsn flushed = checkpoint();
-  const absl::StatusOr<RecordPeek> peek = PeekRecord(parts_.engine.log(), flushed);
+  const absl::StatusOr<log::RecordPeek> peek = log::PeekRecord(parts_.engine.log(), flushed);
   const MutexLock lock(mutex_);
   peek_at_ = steady_clock::now() + tick_;
   if (!peek.ok()) return;

@@ -6,6 +6,7 @@
 
 #include "backup/backup_testing.h"
 #include "backup/task_row.h"
+#include "log/peek.h"
 
 namespace tidemark::backup {
 namespace {
@@ -218,7 +219,7 @@ TEST_F(BackupTest, ARestartGivesNoTimestampThatTheArchiveHasClosed) {
   WaitUntil([&] { return Status().state == TaskState::kNormal; }, "the task back");
   ASSERT_EQ(Status().checkpoint_time, closed);
   Set("b", "2");
-  const auto record = PeekRecord(engine_->log(), end);
+  const auto record = log::PeekRecord(engine_->log(), end);
   ASSERT_TRUE(record.ok()) << record.status();
   EXPECT_GT(record->timestamp, closed);
 }

@@ -11,6 +11,7 @@
 #include "backup/archive_claim.h"
 #include "backup/uploader.h"
 #include "env/random.h"
+#include "log/peek.h"
 
 namespace tidemark::backup {
 namespace {
@@ -46,7 +47,7 @@ absl::StatusOr<std::unique_ptr<BaseSnapshot>> BaseSnapshot::Take(engine::Engine&
     return snapshot;
   }
   engine.EndTurn();
-  TM_ASSIGN_OR_RETURN(const RecordPeek next, PeekRecord(engine.log(), lsn));
+  TM_ASSIGN_OR_RETURN(const log::RecordPeek next, log::PeekRecord(engine.log(), lsn));
   snapshot->base_.timestamp = Timestamp{next.timestamp.micros - 1};
   snapshot->last_crc_ = next.previous_crc;
   return snapshot;
@@ -179,7 +180,8 @@ absl::StatusOr<archive::Manifest> Upkeep::SendBase(const BaseSnapshot& snapshot)
   manifest.timeline_id = parts_.identity.timeline_id;
   std::optional<uint32_t> crc = snapshot.last_crc();
   if (!crc) {
-    if (const auto next = PeekRecord(parts_.engine.log(), snapshot.base().lsn); next.ok()) crc = next->previous_crc;
+    if (const auto next = log::PeekRecord(parts_.engine.log(), snapshot.base().lsn); next.ok())
+      crc = next->previous_crc;
   }
   manifest.last_crc_known = crc.has_value();
   manifest.last_crc = crc.value_or(0);

@@ -332,15 +332,4 @@ absl::Status Uploader::CheckAlone(Lsn confirmed) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RecordPeek> PeekRecord(log::Log& log, Lsn at) {
-  TM_ASSIGN_OR_RETURN(const std::unique_ptr<log::Cursor> cursor, log.OpenCursor(at, log::ReadLimit::kWritten));
-  const absl::StatusOr<log::Record> record = cursor->Next(milliseconds(0));
-  if (absl::IsDeadlineExceeded(record.status())) {
-    return Errorf(absl::StatusCode::kNotFound, "nothing was written at LSN {}", at.value);
-  }
-  TM_RETURN_IF_ERROR(record.status());
-  return RecordPeek{.timestamp = record->timestamp,
-                    .previous_crc = format::DecodeRecordHeader(record->raw.data()).previous_crc};
-}
-
 }  // namespace tidemark::backup

@@ -120,12 +120,4 @@ class Uploader {
   std::vector<std::thread> threads_;
 };
 
-// Timestamp of the record that begins at `at`, and the CRC field of the one before it; NOT_FOUND while nothing was
-// written there.
-struct RecordPeek {
-  Timestamp timestamp;
-  uint32_t previous_crc = 0;
-};
-absl::StatusOr<RecordPeek> PeekRecord(log::Log& log, Lsn at);
-
 }  // namespace tidemark::backup

@@ -19,10 +19,10 @@ size_t Prefetcher::Ahead(const Client& client, std::string_view input, const res
   if (count < kCommandsMin) return count;
   hashes_.clear();
   members_.clear();
-  const kv::CollectionId contents = store_.db(client.db).contents;
+  const kv::CollectionId contents = engine_.store().db(client.db).contents;
   for (size_t i = 0; i < count; ++i) Gather(requests_[i].args, contents);
   GatherMembers(contents);
-  if (!hashes_.empty()) store_.Prefetch(hashes_);
+  if (!hashes_.empty()) engine_.store().Prefetch(hashes_);
   return count;
 }
 
@@ -43,7 +43,7 @@ void Prefetcher::GatherMembers(const kv::CollectionId& contents) {
     // Commands in a row on one hash are what pipelines on hashes are made of.
     if (last_key != member.key || last_key.data() == nullptr) {
       last_key = member.key;
-      const kv::Value row = store_.Peek(types::KeyRow(contents, member.key).view());
+      const kv::Value row = engine_.store().Peek(types::KeyRow(contents, member.key).view());
       hash = types::DecodeKeyValue(row.view());
     }
     if (hash.ok() && hash->type == types::Type::kHash) {

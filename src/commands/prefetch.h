@@ -9,7 +9,7 @@
 
 #include "commands/client.h"
 #include "commands/command.h"
-#include "kv/store.h"
+#include "engine/engine.h"
 #include "resp/parser.h"
 
 namespace tidemark::commands {
@@ -21,7 +21,7 @@ class Prefetcher {
   // Fewer than so many are not worth a look-up of their own.
   static constexpr size_t kCommandsMin = 4;
 
-  explicit Prefetcher(kv::Store& store) : store_(store) {}
+  explicit Prefetcher(engine::Engine& engine) : engine_(engine) {}
 
   // `input`: what the client has sent and is not parsed yet. Looks at the first kCommands whole commands in it and
   // returns how many these were: call again when they have been executed. Nothing is done for fewer than kCommandsMin.
@@ -36,7 +36,7 @@ class Prefetcher {
   void Gather(Args args, const kv::CollectionId& contents);
   void GatherMembers(const kv::CollectionId& contents);
 
-  kv::Store& store_;
+  engine::Engine& engine_;
   std::vector<resp::Request> requests_{kCommands};
   std::vector<uint64_t> hashes_;
   std::vector<Member> members_;

@@ -4,6 +4,7 @@
 
 #include "format/note.h"
 #include "format/write_batch.h"
+#include "types/rows.h"
 
 namespace tidemark::engine {
 namespace {
@@ -29,11 +30,12 @@ struct NoteApplier {
 
 }  // namespace
 
-absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store) {
+absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store, bool* system_rows) {
   using Kind = format::WriteBatchEntry::Kind;
   format::WriteBatchReader reader(record.payload);
   format::WriteBatchEntry entry{};
   while (reader.Next(&entry)) {
+    if (system_rows != nullptr && types::ParseSystemRow(entry.key).has_value()) *system_rows = true;
     switch (entry.kind) {
       case Kind::kPut:
         store.Put(entry.key, entry.value);

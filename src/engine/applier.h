@@ -12,6 +12,7 @@ namespace tidemark::engine {
 
 // Applies the record's rows and notes and marks the store as applied up to its end. DATA_LOSS for a malformed payload,
 // FAILED_PRECONDITION for one from a newer server; the writer has then taken part of the record and must be undone.
-absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store);
+// *system_rows becomes true when the record changes a system row.
+absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store, bool* system_rows = nullptr);
 
 }  // namespace tidemark::engine

@@ -8,11 +8,14 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/applier.h"
 #include "engine/clock_floor.h"
 #include "engine/expiry_clock.h"
+#include "engine/install.h"
 #include "engine/recovery.h"
 #include "engine/sweeper.h"
 #include "engine/transactions.h"
+#include "format/log_format.h"
 
 namespace tidemark::engine {
 namespace {
@@ -22,6 +25,8 @@ constexpr std::chrono::milliseconds kSweepEvery{100};
 constexpr std::chrono::milliseconds kLookAtDiskEvery{1000};
 constexpr std::chrono::milliseconds kRetryPersistAfter{1000};
 constexpr size_t kSweepPage = 200;
+// Readers get their turn between so many received bytes.
+constexpr size_t kReceivedBytesPerLock = 64 << 10;
 constexpr uint64_t kExpiryGoesOn = UINT64_MAX;
 
 absl::Status DiskFull(std::string_view detail) {
@@ -123,6 +128,11 @@ class EngineImpl final : public Engine {
   absl::StatusOr<ClosePoint> Closed() override;
   std::optional<Timestamp> expiry_stands_at() const override;
   absl::Status ThawExpiry() override;
+  absl::StatusOr<size_t> ApplyReceived(std::string_view records) override;
+  void StartTimeline(Timeline timeline) override;
+  log::Log::Tail Tail() override;
+  absl::Status Reopen(bool received, absl::FunctionRef<absl::Status()> between) override;
+  std::shared_lock<std::shared_mutex> Pin() override { return std::shared_lock(floors_mutex_); }
   void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
   void SetActiveExpire(bool on) override { active_expire_ = on; }
   void SetSweeping(bool on) override {
@@ -138,6 +148,9 @@ class EngineImpl final : public Engine {
   }
   absl::Status Append(CommitTxn& txn, kv::Store::Writer& writer, Timestamp now);
   absl::Status OpenFloors();
+  absl::Status RecoverStore();
+  void StartThreads();
+  absl::StatusOr<size_t> ApplySome(std::string_view records, bool* system_rows);
   absl::Status LoadExpiryClock();
   absl::Status PersistNow();
   absl::StatusOr<Lsn> MakeSnapshot();
@@ -148,8 +161,9 @@ class EngineImpl final : public Engine {
 
   FileSystem& fs_;
   Clock& system_clock_;
-  const EngineOptions options_;
+  EngineOptions options_;
   std::shared_ptr<void> folder_lock_;
+  std::shared_mutex floors_mutex_;  // exclusively while store and log are exchanged
   std::unique_ptr<kv::Store> store_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<ClockFloor> clock_floor_;
@@ -188,8 +202,11 @@ class EngineImpl final : public Engine {
 
 absl::Status EngineImpl::OpenFloors() {
   TM_RETURN_IF_ERROR(fs_.CreateFolder(options_.folder));
-  TM_ASSIGN_OR_RETURN(folder_lock_, fs_.Lock(options_.folder + "/LOCK"));
+  if (folder_lock_ == nullptr) {
+    TM_ASSIGN_OR_RETURN(folder_lock_, fs_.Lock(options_.folder + "/LOCK"));
+  }
   TM_RETURN_IF_ERROR(RefuseHalfRestored(fs_, options_.folder));
+  TM_RETURN_IF_ERROR(FinishInstall(fs_, options_.folder));
   kv::StoreOptions store_options = options_.store;
   store_options.folder = options_.folder + "/store";
   TM_ASSIGN_OR_RETURN(store_, kv::Store::Open(store_options));
@@ -211,8 +228,7 @@ absl::Status EngineImpl::OpenFloors() {
   return absl::OkStatus();
 }
 
-absl::Status EngineImpl::Start() {
-  TM_RETURN_IF_ERROR(OpenFloors());
+absl::Status EngineImpl::RecoverStore() {
   const Lsn from = store_->persisted() == Lsn{} ? log_->oldest() : store_->persisted();
   TM_ASSIGN_OR_RETURN(replay_, Replay(*store_, *log_, system_clock_, options_.report));
   TM_RETURN_IF_ERROR(log_->TakeLease({.name = std::string(kEngineLease),
@@ -223,14 +239,41 @@ absl::Status EngineImpl::Start() {
     options_.report(fmt::format("recovery: replayed {} records in {:.1f} s", replay_.records,
                                 static_cast<double>(replay_.micros) / 1e6));
   }
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::Start() {
+  TM_RETURN_IF_ERROR(OpenFloors());
+  TM_RETURN_IF_ERROR(RecoverStore());
   clock_ = std::make_unique<HybridClock>(system_clock_, std::max(recovery_.last_timestamp, clock_floor_->floor()));
   TM_RETURN_IF_ERROR(LoadExpiryClock());
   sweeper_ = std::make_unique<Sweeper>(*this, options_.store.databases);
+  StartThreads();
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::Reopen(bool received, absl::FunctionRef<absl::Status()> between) {
+  const std::unique_lock pinned_by_none(floors_mutex_);
+  StopThreads();
+  log_->Write();
+  TM_RETURN_IF_ERROR(log_->SyncTo(log_->appended()));
+  log_.reset();
+  store_.reset();
+  const absl::Status done = between();
+  options_.log.received = received;
+  TM_RETURN_IF_ERROR(OpenFloors());
+  TM_RETURN_IF_ERROR(RecoverStore());
+  clock_->RaiseFloor(recovery_.last_timestamp);
+  TM_RETURN_IF_ERROR(LoadExpiryClock());
+  StartThreads();
+  return done;
+}
+
+void EngineImpl::StartThreads() {
   DiskStep();
   persist_ticker_ = std::make_unique<Ticker>([this] { return PersistStep(); });
   sweep_ticker_ = std::make_unique<Ticker>([this] { return SweepStep(); });
   disk_ticker_ = std::make_unique<Ticker>([this] { return DiskStep(); });
-  return absl::OkStatus();
 }
 
 void EngineImpl::StopThreads() {
@@ -286,6 +329,66 @@ absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
   // Waking the thread costs a lock, so only the first who sees the wish does it.
   if (store_->WantsPersist() && !persist_asked_.exchange(true, std::memory_order_relaxed)) persist_ticker_->Wake();
   return status;
+}
+
+absl::StatusOr<size_t> EngineImpl::ApplySome(std::string_view records, bool* system_rows) {
+  kv::Store::Writer writer = store_->Write();
+  size_t done = 0;
+  Timestamp last;
+  while (done < records.size() && done < kReceivedBytesPerLock) {
+    const std::string_view rest = records.substr(done);
+    if (rest.size() < format::kRecordHeaderSize) {
+      return Errorf(absl::StatusCode::kDataLoss, "what was received ends within the header of a record");
+    }
+    const format::RecordHeader header = format::DecodeRecordHeader(rest.data());
+    const std::string_view raw = rest.substr(0, header.size());
+    // Nothing is left half done when the log has no room: what was done before stays.
+    if (absl::Status appended = log_->AppendReceived(raw); !appended.ok()) {
+      if (done > 0 && absl::IsResourceExhausted(appended)) break;
+      return appended;
+    }
+    const log::Record record{.lsn = header.lsn,
+                             .end = header.lsn + header.size(),
+                             .timeline = header.timeline,
+                             .timestamp = header.timestamp,
+                             .payload = raw.substr(format::kRecordHeaderSize),
+                             .raw = raw};
+    if (absl::Status applied = ApplyRecord(record, writer, system_rows); !applied.ok()) {
+      closed_ = true;  // the log has what the store has not: only a restart with another version may go on
+      return applied;
+    }
+    transactions_.fetch_add(1, std::memory_order_relaxed);
+    last = header.timestamp;
+    done += raw.size();
+  }
+  if (done > 0) clock_->RaiseFloor(last);
+  return done;
+}
+
+absl::StatusOr<size_t> EngineImpl::ApplyReceived(std::string_view records) {
+  size_t done = 0;
+  bool system_rows = false;
+  while (done < records.size() && !store_->MustWait()) {
+    if (closed_) return Errorf(absl::StatusCode::kUnavailable, "the server is shutting down");
+    absl::StatusOr<size_t> some = ApplySome(records.substr(done), &system_rows);
+    if (!some.ok() && absl::IsResourceExhausted(some.status())) break;
+    TM_RETURN_IF_ERROR(some.status());
+    done += *some;
+    if (store_->WantsPersist() && !persist_asked_.exchange(true, std::memory_order_relaxed)) persist_ticker_->Wake();
+  }
+  log_->Write();
+  if (system_rows) TM_RETURN_IF_ERROR(LoadExpiryClock());
+  return done;
+}
+
+void EngineImpl::StartTimeline(Timeline timeline) {
+  const kv::Store::Writer writer = store_->Write();
+  log_->StartTimeline(timeline);
+}
+
+log::Log::Tail EngineImpl::Tail() {
+  const kv::Store::Reader reader = store_->Read();
+  return log_->tail();
 }
 
 absl::Status EngineImpl::Read(kv::Tier tier, TxnFunction body) {
@@ -429,7 +532,10 @@ absl::StatusOr<Engine::ClosePoint> EngineImpl::Closed() {
 
 absl::Status EngineImpl::LoadExpiryClock() {
   TM_ASSIGN_OR_RETURN(const kv::Value row, store_->Get(ExpiryClockRow().view(), kv::Tier::kDisk));
-  if (!row) return absl::OkStatus();
+  if (!row) {
+    expiry_stands_at_ = kExpiryGoesOn;
+    return absl::OkStatus();
+  }
   TM_ASSIGN_OR_RETURN(const Timestamp moment, DecodeExpiryClock(row.view()));
   expiry_stands_at_ = moment.micros;
   options_.report(fmt::format(

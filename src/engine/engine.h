@@ -21,7 +21,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -126,6 +128,24 @@ class Engine {
   virtual absl::Status ThawExpiry() = 0;
   // Now, or the moment at which expiry stands still.
   Timestamp expiry_now() { return std::min(clock().Now(), expiry_stands_at().value_or(Timestamp{UINT64_MAX})); }
+
+  // Following another node. The caller sees to it that no transaction writes meanwhile (SetSweeping(false), clients
+  // refused), and that these calls come one at a time.
+  //
+  // Appends whole records of another node's log, which go on from last_end(), and applies them. Returns how many bytes
+  // were done, perhaps fewer than all: then the store has to catch up first. DATA_LOSS when they do not go on from the
+  // log's end, FAILED_PRECONDITION when they come from a newer server: the engine then takes nothing more.
+  virtual absl::StatusOr<size_t> ApplyReceived(std::string_view records) = 0;
+  // The next record begins `timeline`.
+  virtual void StartTimeline(Timeline timeline) = 0;
+  // Where the log ends, as of a moment at which no record is being appended.
+  virtual log::Log::Tail Tail() = 0;
+  // Closes store and log, calls `between`, and opens again what the folder has then; `received` as in LogOptions. The
+  // engine stays the same object; what log() and store() gave is gone, so no other thread may be in the engine, or it
+  // holds a Pin. The status of `between`; another error leaves an engine that must not be used any more.
+  virtual absl::Status Reopen(bool received, absl::FunctionRef<absl::Status()> between) = 0;
+  // While it is held, Reopen waits. For threads that a Reopen does not stop otherwise.
+  [[nodiscard]] virtual std::shared_lock<std::shared_mutex> Pin() = 0;
 
   virtual void SetDiskLowWater(uint64_t bytes) = 0;
   virtual void SetActiveExpire(bool on) = 0;

@@ -149,14 +149,16 @@ absl::StatusOr<InspectSummary> Inspect(FileSystem& fs, const std::string& path, 
   return summary;
 }
 
-absl::StatusOr<CutReport> Cut(FileSystem& fs, Clock& clock, const std::string& folder, Lsn at) {
+absl::StatusOr<CutReport> Cut(FileSystem& fs, Clock& clock, const std::string& folder, Lsn at,
+                              std::optional<Timeline> timeline) {
   TM_ASSIGN_OR_RETURN(const std::shared_ptr<void> lock, fs.Lock(folder + "/LOCK"));
   TM_ASSIGN_OR_RETURN(const std::vector<FoundSegment> segments, ListSegments(fs, folder));
-  if (segments.empty() || at < segments[0].id.base) {
+  const auto later = [&](const FoundSegment& segment) { return timeline && segment.id.timeline > *timeline; };
+  if (segments.empty() || at < segments[0].id.base || later(segments[0])) {
     return Errorf(absl::StatusCode::kOutOfRange, "the log in {} does not have LSN {}", folder, at.value);
   }
   size_t index = segments.size() - 1;
-  while (segments[index].id.base > at) --index;
+  while (segments[index].id.base > at || later(segments[index])) --index;
   // A cut at the base of a segment keeps that segment, unless its header is what is damaged: then the one before ends
   // there.
   auto reader = RecordReader::Open(fs, segments[index].path, segments[index].id);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -49,7 +50,9 @@ std::string DescribePayload(std::string_view payload);
 
 // Makes the log in `folder` end at `at`: a record's LSN, the damaged place, or the end. What is removed is saved aside
 // first. FAILED_PRECONDITION while a server has the log open, INVALID_ARGUMENT when no record begins there,
-// OUT_OF_RANGE outside the log.
-absl::StatusOr<CutReport> Cut(FileSystem& fs, Clock& clock, const std::string& folder, Lsn at);
+// OUT_OF_RANGE outside the log. `timeline`: that of the records that will follow; segments of later timelines go too,
+// though they may begin at `at`.
+absl::StatusOr<CutReport> Cut(FileSystem& fs, Clock& clock, const std::string& folder, Lsn at,
+                              std::optional<Timeline> timeline = {});
 
 }  // namespace tidemark::log

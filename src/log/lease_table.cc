@@ -66,7 +66,7 @@ void LeaseTable::SetEnd(Lsn appended, Lsn durable) {
 }
 
 void LeaseTable::Rotated(Lsn base) {
-  TM_CHECK(base > bases_.back(), "segment {} after {}", base.value, bases_.back().value);
+  TM_CHECK(base >= bases_.back(), "segment {} after {}", base.value, bases_.back().value);
   bases_.push_back(base);
   end_ = std::max(end_, base);
 }

@@ -5,8 +5,9 @@
 //   written   end of what has been handed to the operating system: survives the death of the process
 //   durable   end of what fdatasync has confirmed: survives a power failure
 //
-// Threads: Reserve and Append are called by one thread at a time (the engine's commit lock); everything else from any.
-// Syncing never takes a lock that Append or Write needs for longer than reading a position.
+// Threads: Reserve, Append, AppendReceived and StartTimeline are called by one thread at a time (the engine's commit
+// lock); everything else from any. Syncing never takes a lock that Append or Write needs for longer than reading a
+// position.
 #pragma once
 
 #include <atomic>
@@ -45,6 +46,9 @@ struct LogOptions {
   uint64_t retain_size = 64ull << 20;
   std::chrono::milliseconds purge_interval{1000};
   Durability durability = Durability::kEverySecond;
+  // The records came from another node, so the durable LSNs in them say what that one knew: after a crash of this one
+  // they are no evidence that bytes behind a break were durable here. What is cut comes again.
+  bool received = false;
   // False in simulations: nothing runs by itself, SyncTo syncs in the caller's thread.
   bool background_threads = true;
   // Called, from any thread, with what an operator should know: a lease that broke, a disk that filled. Standard error
@@ -130,6 +134,19 @@ class Log {
   virtual Lsn next_lsn() const = 0;
   // Adds a record in memory. Needs a Reserve of at least this size since the last Append. Timestamps must rise.
   virtual Lsn Append(Timestamp timestamp, std::string_view payload) = 0;
+  // Adds a whole record as another node's log has it (Record::raw), header and all; reserves room itself. Its LSN must
+  // be the end of this log and its chain go on from the last record: DATA_LOSS otherwise, and nothing has changed. A
+  // record of a later timeline starts that timeline. RESOURCE_EXHAUSTED as Reserve. Called as Append is.
+  virtual absl::Status AppendReceived(std::string_view raw) = 0;
+  // Records from here on belong to `timeline`, a later one. Called as Append is.
+  virtual void StartTimeline(Timeline timeline) = 0;
+  // The end, and the record that ends there: what a log that goes on from here has to be joined to. Not beside Append.
+  struct Tail {
+    Lsn end;
+    uint32_t crc = 0;  // CRC field of the last record; 0 for a log without any
+    Timestamp timestamp;
+  };
+  virtual Tail tail() const = 0;
   // Hands everything appended to the operating system in one write. Waits where the disk is unexpectedly full; any
   // other failure stops the process, since memory is then ahead of the log.
   virtual void Write() = 0;

@@ -28,7 +28,7 @@ absl::Status LogImpl::Reserve(size_t payload_bytes) {
   }
   const uint64_t record_bytes = format::kRecordHeaderSize + payload_bytes;
   const uint64_t used = progress_->appended() - current_->base;
-  if (used + record_bytes > current_->capacity.load(std::memory_order_relaxed)) {
+  if (used + record_bytes > current_->capacity.load(std::memory_order_relaxed) || current_->timeline != timeline()) {
     TM_RETURN_IF_ERROR(Rotate(record_bytes));
   }
   reserved_ = static_cast<int64_t>(payload_bytes);
@@ -36,7 +36,7 @@ absl::Status LogImpl::Reserve(size_t payload_bytes) {
 }
 
 format::SegmentHeader LogImpl::NextHeader() const {
-  return {.timeline = timeline_,
+  return {.timeline = timeline(),
           .base = progress_->appended(),
           .capacity = 0,
           .previous_crc = tail_crc_,
@@ -46,7 +46,8 @@ format::SegmentHeader LogImpl::NextHeader() const {
 
 absl::Status LogImpl::Rotate(uint64_t record_bytes) {
   const Lsn end = progress_->appended();
-  if (end == current_->base) return maker_.Grow(*current_, NextHeader(), record_bytes);
+  if (end == current_->base && current_->timeline == timeline())
+    return maker_.Grow(*current_, NextHeader(), record_bytes);
   TM_ASSIGN_OR_RETURN(std::shared_ptr<Segment> next, maker_.Make(NextHeader(), record_bytes));
   segments_->Add(next);
   retention_->Rotated(end);
@@ -77,15 +78,43 @@ Lsn LogImpl::Append(Timestamp timestamp, std::string_view payload) {
                                           .timeline = timeline_,
                                           .durable = progress_->durable()},
                                          payload, header);
+  AddToBuffer({header, sizeof(header)}, payload);
+  return lsn;
+}
+
+void LogImpl::AddToBuffer(std::string_view header, std::string_view payload) {
+  const Lsn lsn = progress_->appended();
   const std::lock_guard lock(buffer_mutex_);
   if (active_.extents.empty() || active_.extents.back().segment != current_) {
     active_.extents.push_back({current_, active_.bytes.size(), lsn});
   }
-  active_.bytes.append(header, sizeof(header)).append(payload);
-  active_.end = lsn + sizeof(header) + payload.size();
+  active_.bytes.append(header).append(payload);
+  active_.end = lsn + header.size() + payload.size();
   progress_->SetAppended(active_.end);
   records_.store(records_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  return lsn;
+}
+
+absl::Status LogImpl::AppendReceived(std::string_view raw) {
+  const Lsn end = progress_->appended();
+  format::RecordHeader header;
+  if (format::ParseRecord(raw, end, &header) != format::RecordState::kWhole || raw.size() != header.size()) {
+    return Errorf(absl::StatusCode::kDataLoss, "what was received for LSN {} is not a whole record", end.value);
+  }
+  if (header.previous_crc != tail_crc_ || header.timestamp <= last_timestamp_ || header.timeline < timeline()) {
+    return Errorf(absl::StatusCode::kDataLoss, "the record received for LSN {} does not follow the last one here",
+                  end.value);
+  }
+  const Timeline before = timeline();
+  timeline_ = header.timeline;
+  if (absl::Status room = Reserve(header.length); !room.ok()) {
+    timeline_ = before;
+    return room;
+  }
+  reserved_ = -1;
+  last_timestamp_ = header.timestamp;
+  tail_crc_ = header.crc;
+  AddToBuffer(raw, {});
+  return absl::OkStatus();
 }
 
 void LogImpl::Write() {

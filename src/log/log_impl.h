@@ -34,6 +34,9 @@ class LogImpl final : public Log {
   absl::Status Reserve(size_t payload_bytes) override;
   Lsn next_lsn() const override { return progress_->appended(); }
   Lsn Append(Timestamp timestamp, std::string_view payload) override;
+  absl::Status AppendReceived(std::string_view raw) override;
+  void StartTimeline(Timeline timeline) override { timeline_ = timeline; }
+  Tail tail() const override { return {progress_->appended(), tail_crc_, last_timestamp_}; }
   void Write() override;
 
   Lsn appended() const override { return progress_->appended(); }
@@ -83,6 +86,7 @@ class LogImpl final : public Log {
 
   format::SegmentHeader NextHeader() const;
   absl::Status Rotate(uint64_t record_bytes);
+  void AddToBuffer(std::string_view header, std::string_view payload);
   bool WriteExtents();
   void SyncOnce();
   void SyncLoop();
@@ -105,7 +109,7 @@ class LogImpl final : public Log {
   std::shared_ptr<Segment> current_;
   uint32_t tail_crc_ = 0;
   Timestamp last_timestamp_;
-  Timeline timeline_;
+  std::atomic<Timeline> timeline_;
   // Payload bytes that the next Append may use; negative when nothing is reserved.
   int64_t reserved_ = -1;
 

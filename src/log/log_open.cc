@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<LogImpl>> LogImpl::Open(FileSystem& fs, Clock& cl
 
 absl::Status LogImpl::Recover(RecoveryReport* report) {
   TM_ASSIGN_OR_RETURN(const format::LeaseFile leases, Retention::ReadFile(fs_, options_.folder));
-  TM_ASSIGN_OR_RETURN(EndOfLog found, FindEnd(fs_, options_.folder, leases.durable));
+  TM_ASSIGN_OR_RETURN(EndOfLog found, FindEnd(fs_, options_.folder, leases.durable, !options_.received));
   maker_.Discard();
   if (found.segments.empty() && options_.start.has_value()) {
     found.end = options_.start->base;

@@ -20,8 +20,8 @@ bool AllZero(std::string_view bytes) {
 // Walks the chain of whole records to where it ends or breaks, then looks for evidence behind the break.
 class Walk {
  public:
-  Walk(FileSystem& fs, std::string folder, std::vector<FoundSegment> segments, Lsn known_durable)
-      : fs_(fs), folder_(std::move(folder)), evidence_(known_durable) {
+  Walk(FileSystem& fs, std::string folder, std::vector<FoundSegment> segments, Lsn known_durable, bool own)
+      : fs_(fs), folder_(std::move(folder)), own_(own), evidence_(known_durable) {
     found_.segments = std::move(segments);
   }
 
@@ -119,7 +119,7 @@ class Walk {
       if (const std::string cause = Fault(record); !cause.empty()) {
         return EndOrBreak(reader, index, record.state, cause);
       }
-      evidence_ = std::max(evidence_, record.header.durable);
+      if (own_) evidence_ = std::max(evidence_, record.header.durable);
       found_.last_crc = record.header.crc;
       found_.last_timestamp = record.header.timestamp;
       found_.end = found_.end + record.header.size();
@@ -179,6 +179,7 @@ class Walk {
     if (const auto reader = OpenSegment(index); reader.ok()) {
       evidence_ = std::max(evidence_, (*reader)->header().durable);
     }
+    if (!own_) return absl::OkStatus();
     TM_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(segment.path, FileSystem::Mode::kRead));
     TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     uint64_t offset = format::kSegmentHeaderSize + (from - segment.id.base);
@@ -213,6 +214,7 @@ class Walk {
 
   FileSystem& fs_;
   const std::string folder_;
+  const bool own_;
   EndOfLog found_;
   // The highest LSN that anything shows to have been durable.
   Lsn evidence_;
@@ -263,19 +265,19 @@ absl::StatusOr<std::vector<FoundSegment>> ListSegments(FileSystem& fs, const std
   return segments;
 }
 
-absl::StatusOr<EndOfLog> FindEnd(FileSystem& fs, const std::string& folder, Lsn known_durable) {
+absl::StatusOr<EndOfLog> FindEnd(FileSystem& fs, const std::string& folder, Lsn known_durable, bool own) {
   TM_ASSIGN_OR_RETURN(std::vector<FoundSegment> segments, ListSegments(fs, folder));
   if (segments.empty()) {
     if (known_durable <= format::kFirstLsn) return EndOfLog{};
     return Errorf(absl::StatusCode::kDataLoss, "{} holds no segment, yet records up to LSN {} were durable there",
                   folder, known_durable.value);
   }
-  return JudgeEnd(fs, folder, std::move(segments), known_durable);
+  return Walk(fs, folder, std::move(segments), known_durable, own).Run();
 }
 
 absl::StatusOr<EndOfLog> JudgeEnd(FileSystem& fs, const std::string& folder, std::vector<FoundSegment> segments,
                                   Lsn known_durable) {
-  return Walk(fs, folder, std::move(segments), known_durable).Run();
+  return Walk(fs, folder, std::move(segments), known_durable, /*own=*/true).Run();
 }
 
 absl::StatusOr<CutReport> CutLog(FileSystem& fs, const std::string& folder, const std::vector<FoundSegment>& segments,

@@ -39,9 +39,9 @@ struct EndOfLog {
   std::string torn_cause;
 };
 
-// Looks for the end; changes nothing. `known_durable`: from the leases file. DATA_LOSS for damage, naming file, byte
-// offset and the way on.
-absl::StatusOr<EndOfLog> FindEnd(FileSystem& fs, const std::string& folder, Lsn known_durable);
+// Looks for the end; changes nothing. `known_durable`: from the leases file. `own`: the records were written here, so
+// the durable LSNs in them count as evidence. DATA_LOSS for damage, naming file, byte offset and the way on.
+absl::StatusOr<EndOfLog> FindEnd(FileSystem& fs, const std::string& folder, Lsn known_durable, bool own = true);
 // The same over segments named by the caller, at least one; `folder` is for messages.
 absl::StatusOr<EndOfLog> JudgeEnd(FileSystem& fs, const std::string& folder, std::vector<FoundSegment> segments,
                                   Lsn known_durable);

@@ -1,6 +1,7 @@
 #include "log/segment.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/check.h"
 
@@ -8,8 +9,10 @@ namespace tidemark::log {
 
 void SegmentList::Add(std::shared_ptr<Segment> segment) {
   const std::lock_guard lock(mutex_);
-  TM_CHECK(segments_.empty() || segments_.back()->base < segment->base, "segment {} after {}", segment->path,
-           segments_.back()->path);
+  // A timeline that starts where a segment without records begins has a segment of its own there.
+  TM_CHECK(segments_.empty() || std::tie(segments_.back()->base, segments_.back()->timeline) <
+                                    std::tie(segment->base, segment->timeline),
+           "segment {} after {}", segment->path, segments_.back()->path);
   segments_.push_back(std::move(segment));
 }
 

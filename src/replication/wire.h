@@ -99,7 +99,7 @@ struct Ack {
 // A part of a file of a snapshot.
 struct FilePart {
   std::string bytes;
-  // With the last part: XXH3-64 of the whole file, from its first byte.
+  // With the last part: CRC-32C of the whole file, from its first byte.
   bool last = false;
   uint64_t hash = 0;
 };

@@ -193,6 +193,10 @@ void IoThread::Unregister(const std::shared_ptr<Session>& session) {
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
 }
 
+void IoThread::CloseWaiting() {
+  for (const std::shared_ptr<Session>& session : waiting_) session->RequestClose(/*after_replies=*/false);
+}
+
 void IoThread::CloseSessions() {
   const std::vector<std::shared_ptr<Session>> sessions = sessions_;
   const Lsn durable = engine_.log().durable();

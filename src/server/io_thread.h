@@ -71,6 +71,9 @@ class IoThread {
   void CountRead(size_t bytes) { bytes_read_ += bytes; }
   void CountSent(size_t bytes) { bytes_sent_ += bytes; }
 
+  // Closes the sessions whose replies wait for the log to become durable: that log is gone, and whether they hold is
+  // not known. While the thread is kept from running.
+  void CloseWaiting();
   void Register(std::shared_ptr<Session> session);
   void Unregister(const std::shared_ptr<Session>& session);
   // After Run has returned: sends what may leave and closes every session of this thread.
@@ -95,7 +98,7 @@ class IoThread {
 
   const int number_;
   engine::Engine& engine_;
-  commands::Prefetcher prefetcher_{engine_.store()};
+  commands::Prefetcher prefetcher_{engine_};
   const Settings& settings_;
   commands::ClientRegistry& clients_;
   Poller poller_;

@@ -90,23 +90,25 @@ absl::Status Server::Start() {
   ::signal(SIGHUP, SIG_IGN);
   TM_RETURN_IF_ERROR(StartLogging(config_.Text("loglevel"), config_.Text("logfile")));
   spdlog::info("Tidemark {} starting, pid {}, data in {}", Version(), ::getpid(), config_.Text("dir"));
+  TM_RETURN_IF_ERROR(ReadRole());
   TM_RETURN_IF_ERROR(OpenEngine());
-  absl::Status status = OpenTasks();
-  if (status.ok() && !config_.Text("replicaof").empty()) {
-    status = absl::FailedPreconditionError("replicaof: this server cannot be a replica yet");
-  }
+  tasks_ = std::make_unique<backup::TasksOfRole>();
+  absl::Status status = remembered_.primary ? absl::OkStatus() : AttachTasks();
   if (status.ok()) {
     MakeServices();
     FollowConfig();
     status = Listen();
   }
   if (status.ok()) {
-    absl::StatusOr<std::unique_ptr<SidePorts>> ports = SidePorts::Start(*commands_, *tasks_);
+    absl::StatusOr<std::unique_ptr<SidePorts>> ports = SidePorts::Start(*commands_, *tasks_, &node_->feed());
     status = ports.status();
     if (ports.ok()) side_ports_ = *std::move(ports);
   }
   if (status.ok()) status = WritePidFile();
+  if (status.ok()) status = node_->Start();
   if (!status.ok()) {
+    EnterPhase(StopPhase::kStopping);
+    if (node_ != nullptr) node_->Stop();
     if (side_ports_ != nullptr) side_ports_->Stop();
     tasks_.reset();
     engine_->Close().IgnoreError();
@@ -140,16 +142,19 @@ absl::Status Server::OpenEngine() {
   options.store.dirty_bytes = budget.dirty;
   options.log_apply_max = bytes("log-apply-max");
   options.disk_low_water = bytes("disk-low-water");
+  options.log.received = remembered_.primary.has_value();
+  options.sweeping = !remembered_.primary.has_value();
   options.report = [](const std::string& line) { spdlog::info("{}", line); };
   TM_ASSIGN_OR_RETURN(engine_, engine::Engine::Open(FileSystem::Posix(), Clock::System(), options));
   return absl::OkStatus();
 }
 
-absl::Status Server::OpenTasks() {
+absl::Status Server::AttachTasks() {
   backup::ManagerOptions options;
   options.report = [](const std::string& line) { spdlog::info("{}", line); };
-  TM_ASSIGN_OR_RETURN(tasks_,
+  TM_ASSIGN_OR_RETURN(std::unique_ptr<backup::Manager> manager,
                       backup::Manager::Open(*engine_, FileSystem::Posix(), Clock::System(), std::move(options)));
+  tasks_->Attach(std::move(manager));
   StartDefaultTask();
   return absl::OkStatus();
 }
@@ -173,19 +178,10 @@ void Server::StartDefaultTask() {
   }
 }
 
-void Server::OpenReplication() {
-  const engine::Identity& identity = tasks_->identity();
-  const replication::TimelineStep timeline{
-      .timeline = identity.timeline, .id = identity.timeline_id, .fork = identity.fork};
-  replication_ = std::make_unique<replication::PrimaryOnly>(
-      *engine_, IdToHex(identity.cluster_id), timeline,
-      [this](std::function<void()> job) { RunInBackground(std::move(job)); });
-}
-
 void Server::MakeServices() {
   engine_->SetChangeListener(&watches_);
   workers_ = std::make_unique<WorkerPool>(kWorkers);
-  OpenReplication();
+  MakeNode();
   std::error_code ignored;
   commands_.reset(new commands::Server{
       .engine = *engine_,
@@ -197,10 +193,10 @@ void Server::MakeServices() {
       .latency = latency_,
       .stats = stats_,
       .tasks = *tasks_,
-      .replication = *replication_,
+      .replication = *node_,
       .host = *this,
       .run_id = NewRunId(),
-      .cluster_id = IdToHex(tasks_->identity().cluster_id),
+      .cluster_id = ClusterId(),
       .executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string(),
       .start_ms = Clock::System().WallMicros() / 1000,
       .tcp_port = static_cast<uint16_t>(config_.Integer("port")),
@@ -210,9 +206,7 @@ void Server::MakeServices() {
   for (int i = 0; i < config_.Integer("io-threads"); ++i) {
     threads_.push_back(std::make_unique<IoThread>(i, *engine_, settings_, clients_));
   }
-  engine_->log().SetDurableListener([this](Lsn /*durable*/) {
-    for (const std::unique_ptr<IoThread>& thread : threads_) thread->DurableAdvanced();
-  });
+  ConnectToLog();
 }
 
 absl::Status Server::Listen() {
@@ -240,18 +234,21 @@ void Server::Follow(std::initializer_list<std::string_view> names, std::function
   }
 }
 
+void Server::ApplyLogSettings() {
+  engine_->log().SetDurability(DurabilityOf(config_.Text("appendfsync")));
+  engine_->log().SetRetention(static_cast<uint64_t>(config_.Integer("log-retain-size")),
+                              std::chrono::milliseconds(config_.Integer("log-purge-interval-ms")));
+}
+
 void Server::FollowConfig() {
   FollowLimits();
   Follow({"loglevel"}, [this] { SetLogLevel(config_.Text("loglevel")); });
   Follow({"appendfsync"}, [this] {
     const log::Durability durability = DurabilityOf(config_.Text("appendfsync"));
     settings_.sync_always = durability == log::Durability::kAlways;
-    engine_->log().SetDurability(durability);
+    ApplyLogSettings();
   });
-  Follow({"log-retain-size", "log-purge-interval-ms"}, [this] {
-    engine_->log().SetRetention(static_cast<uint64_t>(config_.Integer("log-retain-size")),
-                                std::chrono::milliseconds(config_.Integer("log-purge-interval-ms")));
-  });
+  Follow({"log-retain-size", "log-purge-interval-ms"}, [this] { ApplyLogSettings(); });
   Follow({"maxmemory"}, [this] {
     const MemoryBudget budget = BudgetOf(config_);
     engine_->store().SetCacheSizes(budget.hot, budget.block_cache);
@@ -318,6 +315,7 @@ absl::Status Server::Run() {
 absl::Status Server::Stop() {
   // First: a worker, or a call of the side ports, may wait for a store that hangs.
   tasks_->CancelAll();
+  node_->Stop();
   side_ports_->Stop();
   commands_->stopping = true;
   workers_->Stop();

@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "backup/manager.h"
+#include "backup/tasks_of_role.h"
 #include "base/status.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
@@ -27,7 +27,7 @@
 #include "commands/watch_table.h"
 #include "config/config.h"
 #include "engine/engine.h"
-#include "replication/primary_only.h"
+#include "replication/node.h"
 #include "server/io_thread.h"
 #include "server/listener.h"
 #include "server/session.h"
@@ -54,9 +54,16 @@ class Server final : public commands::Host {
 
  private:
   absl::Status OpenEngine();
-  absl::Status OpenTasks();
+  absl::Status AttachTasks();
   void StartDefaultTask();
-  void OpenReplication();
+  absl::Status ReadRole();
+  void MakeNode();
+  replication::NodeHooks Hooks();
+  absl::Status Exclusively(absl::FunctionRef<void()> job);
+  void ConnectToLog();
+  void ApplyLogSettings();
+  std::string ClusterId();
+  void Exchanged();
   void MakeServices();
   absl::Status Listen();
   void FollowConfig();
@@ -83,6 +90,8 @@ class Server final : public commands::Host {
   commands::LatencyMonitor latency_;
   commands::CommandStats stats_;
   std::atomic<StopPhase> stop_phase_{StopPhase::kServing};
+  replication::Remembered remembered_;
+  Mutex exclusive_mutex_;  // one Exclusively at a time
 
   std::unique_ptr<commands::Server> commands_;
   std::unique_ptr<commands::Dispatcher> dispatcher_;
@@ -94,8 +103,8 @@ class Server final : public commands::Host {
   std::unique_ptr<SidePorts> side_ports_;
   // The last members, so the first to go: their threads call the I/O threads.
   std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<backup::Manager> tasks_;
-  std::unique_ptr<replication::Replication> replication_;
+  std::unique_ptr<backup::TasksOfRole> tasks_;
+  std::unique_ptr<replication::Node> node_;
 };
 
 // Files of the configuration as they stand on this machine's disk; "-" is standard input.

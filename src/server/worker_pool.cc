@@ -38,17 +38,34 @@ void WorkerPool::Stop() {
   }
 }
 
+void WorkerPool::Pause() {
+  const MutexLock lock(mutex_);
+  paused_ = true;
+  while (running_ > 0) idle_.Wait(mutex_);
+}
+
+void WorkerPool::Resume() {
+  {
+    const MutexLock lock(mutex_);
+    paused_ = false;
+  }
+  wake_.SignalAll();
+}
+
 void WorkerPool::Work() {
   while (true) {
     std::function<void()> job;
     {
       const MutexLock lock(mutex_);
-      while (!stopping_ && jobs_.empty()) wake_.Wait(mutex_);
+      while (!stopping_ && (paused_ || jobs_.empty())) wake_.Wait(mutex_);
       if (stopping_) return;
       job = std::move(jobs_.front());
       jobs_.pop_front();
+      ++running_;
     }
     job();
+    const MutexLock lock(mutex_);
+    if (--running_ == 0) idle_.SignalAll();
   }
 }
 

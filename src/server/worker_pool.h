@@ -23,6 +23,9 @@ class WorkerPool {
   void Run(std::function<void()> job);
   // Waits for the jobs under way; those not begun are dropped.
   void Stop();
+  // Waits for the jobs under way, and begins none until Resume. Not from within a job.
+  void Pause();
+  void Resume();
 
  private:
   void Work();
@@ -31,6 +34,9 @@ class WorkerPool {
   CondVar wake_;
   std::deque<std::function<void()>> jobs_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool paused_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
+  CondVar idle_;
   std::vector<std::thread> threads_;
 };
 

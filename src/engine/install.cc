@@ -1,0 +1,46 @@
+#include "engine/install.h"
+
+#include <filesystem>
+
+namespace tidemark::engine {
+namespace {
+
+namespace files = std::filesystem;
+
+absl::Status Failed(const char* what, const std::string& path, const std::error_code& error) {
+  return Errorf(absl::StatusCode::kInternal, "install: cannot {} {}: {}", what, path, error.message());
+}
+
+// `staged`/name takes the place of folder/name. Done already when there is no such staged folder.
+absl::Status Swap(FileSystem& fs, const std::string& folder, const std::string& staged, const std::string& name) {
+  std::error_code error;
+  if (!files::exists(staged + "/" + name, error)) return absl::OkStatus();
+  const std::string place = folder + "/" + name;
+  files::remove_all(place, error);
+  if (error) return Failed("remove", place, error);
+  TM_RETURN_IF_ERROR(fs.SyncFolder(folder));
+  TM_RETURN_IF_ERROR(fs.Rename(staged + "/" + name, place));
+  TM_RETURN_IF_ERROR(fs.SyncFolder(folder));
+  return fs.SyncFolder(staged);
+}
+
+}  // namespace
+
+absl::Status DecideInstall(FileSystem& fs, const std::string& folder) {
+  const std::string staged = folder + "/" + kStagingFolder;
+  return ReplaceWholeFile(fs, staged, "INSTALL",
+                          "the store and the log in this folder take the place of the server's\n");
+}
+
+absl::Status FinishInstall(FileSystem& fs, const std::string& folder) {
+  const std::string staged = folder + "/" + kStagingFolder;
+  std::error_code error;
+  if (!files::exists(staged + "/INSTALL", error)) return absl::OkStatus();
+  TM_RETURN_IF_ERROR(Swap(fs, folder, staged, "store"));
+  TM_RETURN_IF_ERROR(Swap(fs, folder, staged, "log"));
+  files::remove_all(staged, error);
+  if (error) return Failed("remove", staged, error);
+  return fs.SyncFolder(folder);
+}
+
+}  // namespace tidemark::engine

@@ -1,0 +1,399 @@
+#include "replication/node.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "env/random.h"
+#include "replication/join.h"
+
+namespace tidemark::replication {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kFile = "replication.json";
+constexpr std::chrono::milliseconds kTidyEvery{10'000};
+
+absl::Status Precondition(std::string_view text) { return Errorf(absl::StatusCode::kFailedPrecondition, "{}", text); }
+
+}  // namespace
+
+absl::StatusOr<Remembered> ReadRemembered(FileSystem& fs, const std::string& folder) {
+  const std::string path = folder + "/" + kFile;
+  const absl::StatusOr<std::string> text = ReadWholeFile(fs, path);
+  if (absl::IsNotFound(text.status())) return Remembered{.node_id = IdToHex(RandomId()), .primary = {}};
+  TM_RETURN_IF_ERROR(text.status());
+  const Json json = Json::parse(*text, nullptr, false);
+  try {
+    Remembered remembered{.node_id = json.at("node_id").get<std::string>(), .primary = {}};
+    if (json.contains("primary")) {
+      remembered.primary =
+          Endpoint{json.at("primary").at("host").get<std::string>(), json.at("primary").at("port").get<uint16_t>()};
+    }
+    return remembered;
+  } catch (const Json::exception&) {
+    return Errorf(absl::StatusCode::kDataLoss,
+                  "{} is damaged. Remove it, and say with REPLICAOF what this node is to be", path);
+  }
+}
+
+Node::Node(engine::Engine& engine, FileSystem& fs, Clock& clock, NodeOptions options)
+    : engine_(engine),
+      fs_(fs),
+      clock_(clock),
+      options_(std::move(options)),
+      replicas_(clock),
+      source_(engine, fs, clock, replicas_, options_.remembered.node_id, options_.source),
+      role_(options_.remembered.primary ? Role::kReplica : Role::kPrimary),
+      primary_(options_.remembered.primary) {}
+
+Node::~Node() { Stop(); }
+
+absl::Status Node::Start() {
+  TM_RETURN_IF_ERROR(source_.Load());
+  std::optional<engine::Identity> identity;
+  TM_RETURN_IF_ERROR(ReadIdentity(&identity));
+  TM_RETURN_IF_ERROR(Remember(options_.remembered.primary));
+  source_.Open();
+  const MutexLock lock(mutex_);
+  if (identity) history_ = HistoryOf(*identity);
+  if (primary_ && !wish_) wish_ = Wish{primary_};
+  thread_ = std::thread([this] { Run(); });
+  return absl::OkStatus();
+}
+
+void Node::Stop() {
+  std::shared_ptr<Link> link;
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.SignalAll();
+    link = link_;
+  }
+  source_.Close("the node is stopping");
+  replicas_.EndWaits();
+  if (thread_.joinable()) thread_.join();
+  link.reset();
+  const MutexLock lock(mutex_);
+  link_.reset();
+}
+
+absl::Status Node::ReadIdentity(std::optional<engine::Identity>* identity) {
+  return engine_.Read(kv::Tier::kDisk, [&](kv::Txn& txn) -> absl::Status {
+    TM_ASSIGN_OR_RETURN(*identity, engine::ReadIdentity(txn));
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Node::Remember(const std::optional<Endpoint>& primary) {
+  Json json{{"node_id", options_.remembered.node_id}};
+  if (primary) json["primary"] = {{"host", primary->host}, {"port", primary->port}};
+  return ReplaceWholeFile(fs_, options_.folder, kFile, json.dump());
+}
+
+void Node::DurableAdvanced(Lsn durable) {
+  local_durable_ = durable.value;
+  replicas_.LocalAdvanced();
+  const MutexLock lock(mutex_);
+  if (link_ != nullptr) link_->DurableAdvanced();
+}
+
+bool Node::link_up() const {
+  const MutexLock lock(mutex_);
+  return link_ != nullptr && link_->up();
+}
+
+replication::Status Node::status() const {
+  replication::Status status;
+  std::shared_ptr<Link> link;
+  {
+    const MutexLock lock(mutex_);
+    status.role = role();
+    status.history = history_;
+    status.failover = failover_state_;
+    link = link_;
+    if (status.role == Role::kReplica) {
+      status.link = LinkStatus{};
+      if (primary_) status.link->primary = *primary_;
+    }
+  }
+  if (status.link && link != nullptr) status.link = link->status();
+  status.node_id = options_.remembered.node_id;
+  {
+    const auto pin = engine_.Pin();
+    status.end = engine_.last_end();
+  }
+  status.replicas = replicas_.status();
+  status.counters = replicas_.counters();
+  return status;
+}
+
+void Node::Follow(const Endpoint& primary) {
+  const MutexLock lock(mutex_);
+  if (role_ == Role::kReplica && primary_ == primary && !wish_) return;
+  role_ = Role::kReplica;
+  primary_ = primary;
+  wish_ = Wish{primary};
+  changed_.SignalAll();
+}
+
+void Node::Promote() {
+  const MutexLock lock(mutex_);
+  if (role_ == Role::kPrimary) return;
+  // The role is the primary's at once, so that writes wait rather than fail.
+  held_ = true;
+  role_ = Role::kPrimary;
+  primary_.reset();
+  wish_ = Wish{};
+  changed_.SignalAll();
+}
+
+uint64_t Node::Wait(Lsn target, size_t replicas, bool durably, bool local, std::chrono::milliseconds timeout,
+                    std::function<void(const Waited&)> done) {
+  {
+    const auto pin = engine_.Pin();
+    local_durable_ = std::max(local_durable_.load(), engine_.log().durable().value);
+  }
+  return replicas_.Wait(target, replicas, durably, local, timeout, std::move(done),
+                        [this] { return Lsn{local_durable_.load()}; });
+}
+
+void Node::Run() {
+  auto tidy_at = std::chrono::steady_clock::now() + kTidyEvery;
+  while (true) {
+    std::optional<Wish> wish;
+    bool failover = false;
+    {
+      const MutexLock lock(mutex_);
+      while (!stopping_ && !wish_ && !failover_) {
+        if (!changed_.WaitUntil(mutex_, tidy_at)) break;
+      }
+      if (stopping_) return;
+      wish = std::exchange(wish_, std::nullopt);
+      failover = failover_.has_value();
+    }
+    if (wish && wish->primary) {
+      BecomeReplica(*wish->primary);
+    } else if (wish) {
+      BecomePrimary();
+    } else if (failover) {
+      RunFailover();
+    }
+    if (std::chrono::steady_clock::now() >= tidy_at) {
+      source_.Tidy();
+      tidy_at = std::chrono::steady_clock::now() + kTidyEvery;
+    }
+  }
+}
+
+void Node::BecomeReplica(const Endpoint& primary) {
+  options_.report(fmt::format("replication: becomes a replica of {}:{}", primary.host, primary.port));
+  std::shared_ptr<Link> former;
+  {
+    const MutexLock lock(mutex_);
+    former = std::exchange(link_, nullptr);
+  }
+  former.reset();
+  // Before anything is received, nothing of our own may still be on its way into the log.
+  options_.hooks.stop_writing();
+  engine_.SetSweeping(false);
+  if (!options_.hooks.exclusively([] {}).ok()) return;
+  replicas_.EndWaits();
+  if (const absl::Status kept = Remember(primary); !kept.ok()) {
+    options_.report(fmt::format("replication: the role cannot be written down: {}", Message(kept)));
+  }
+  held_ = false;
+  StartLink(primary);
+}
+
+void Node::StartLink(const Endpoint& primary) {
+  LinkOptions options;
+  options.node_id = options_.remembered.node_id;
+  options.primary = primary;
+  options.announced = options_.announced;
+  options.upstream = options_.upstream();
+  options.connect = options_.connect;
+  options.folder = options_.folder;
+  options.segment_size = options_.segment_size;
+  options.reopen = [this](absl::FunctionRef<absl::Status()> between) { return ReopenEngine(between); };
+  options.read_archive = options_.read_archive;
+  options.take_over = [this] { Promote(); };
+  options.met_primary = [this](const std::string& id) { source_.SetPrimary(id); };
+  options.report = options_.report;
+  auto link = std::make_shared<Link>(engine_, fs_, clock_, std::move(options));
+  const MutexLock lock(mutex_);
+  link_ = std::move(link);
+}
+
+absl::Status Node::ReopenEngine(absl::FunctionRef<absl::Status()> between) {
+  source_.Close("the node takes up another log");
+  source_.LetGo();
+  absl::Status done;
+  bool broken = false;
+  TM_RETURN_IF_ERROR(options_.hooks.exclusively([&] {
+    bool ran = false;
+    done = engine_.Reopen(/*received=*/true, [&] {
+      ran = true;
+      return between();
+    });
+    broken = !ran;
+    if (!broken) options_.hooks.exchanged();
+  }));
+  if (broken) return done;
+  std::optional<engine::Identity> identity;
+  TM_RETURN_IF_ERROR(ReadIdentity(&identity));
+  {
+    const MutexLock lock(mutex_);
+    if (identity) history_ = HistoryOf(*identity);
+  }
+  source_.Open();
+  return done;
+}
+
+absl::Status Node::StartTimeline() {
+  std::optional<engine::Identity> identity;
+  TM_RETURN_IF_ERROR(ReadIdentity(&identity));
+  if (!identity) return absl::OkStatus();  // nothing was ever received: the node is new
+  TM_RETURN_IF_ERROR(engine_.log().SyncTo(engine_.last_end()));
+  const log::Log::Tail tail = engine_.Tail();
+  const engine::Identity next =
+      engine::NextTimeline(*identity, Timeline{std::max(identity->timeline, engine_.log().timeline()).value + 1},
+                           tail.end, tail.timestamp, clock_.WallMicros(), "promotion");
+  if (options_.hooks.fence) {
+    if (const absl::Status fenced = options_.hooks.fence(next); !fenced.ok()) {
+      options_.report(fmt::format("replication: promoted without the archive knowing it yet: {}", Message(fenced)));
+    }
+  }
+  engine_.StartTimeline(next.timeline);
+  TM_RETURN_IF_ERROR(engine_.Write(kv::Tier::kDisk, /*growing=*/false, [&](kv::Txn& txn) {
+    engine::WriteIdentity(txn, next);
+    return absl::OkStatus();
+  }));
+  engine_.EndTurn();
+  TM_RETURN_IF_ERROR(engine_.log().SyncTo(engine_.last_end()));
+  options_.report(fmt::format("replication: is the primary, on timeline {} from lsn:{:x} on", next.timeline.value,
+                              next.fork.value));
+  const MutexLock lock(mutex_);
+  history_ = HistoryOf(next);
+  return absl::OkStatus();
+}
+
+void Node::BecomePrimary() {
+  std::shared_ptr<Link> former;
+  {
+    const MutexLock lock(mutex_);
+    former = std::exchange(link_, nullptr);
+  }
+  former.reset();
+  source_.SetPrimary({});
+  absl::Status started = StartTimeline();
+  if (started.ok()) started = Remember(std::nullopt);
+  if (!started.ok()) options_.report(fmt::format("replication: promotion: {}", Message(started)));
+  engine_.SetSweeping(true);
+  options_.hooks.start_writing();
+  held_ = false;
+}
+
+absl::Status Node::Failover(const FailoverRequest& request) {
+  const std::vector<ReplicaStatus> replicas = replicas_.status();
+  const MutexLock lock(mutex_);
+  if (failover_) return Precondition("FAILOVER already in progress.");
+  if (role_ == Role::kReplica) return Precondition("FAILOVER is not valid when server is a replica.");
+  const bool any = std::any_of(replicas.begin(), replicas.end(), [](const auto& replica) { return replica.connected; });
+  if (!any) return Precondition("FAILOVER requires connected replicas.");
+  if (request.to) {
+    const bool there = std::any_of(replicas.begin(), replicas.end(), [&](const auto& replica) {
+      return replica.connected && replica.address == *request.to;
+    });
+    if (!there) return Precondition("FAILOVER target HOST and PORT is not a replica.");
+  }
+  failover_ = request;
+  failover_state_ = FailoverState::kWaitForSync;
+  failover_until_ =
+      request.timeout.count() == 0 ? SteadyTime::max() : std::chrono::steady_clock::now() + request.timeout;
+  held_ = true;
+  changed_.SignalAll();
+  return absl::OkStatus();
+}
+
+absl::Status Node::AbortFailover() {
+  const MutexLock lock(mutex_);
+  if (!failover_) return Precondition("No failover in progress.");
+  failover_.reset();
+  failover_state_ = FailoverState::kNone;
+  held_ = false;
+  changed_.SignalAll();
+  return absl::OkStatus();
+}
+
+std::optional<ReplicaStatus> Node::Heir(Lsn target) const {
+  std::optional<FailoverRequest> request;
+  bool late = false;
+  {
+    const MutexLock lock(mutex_);
+    request = failover_;
+    late = std::chrono::steady_clock::now() >= failover_until_;
+  }
+  if (!request) return std::nullopt;
+  for (const ReplicaStatus& replica : replicas_.status()) {
+    if (!replica.connected || replica.loading) continue;
+    if (request->to && replica.address != *request->to) continue;
+    if (replica.acknowledged.written >= target || (late && request->force)) return replica;
+  }
+  return std::nullopt;
+}
+
+void Node::EndFailover(const std::string& why) {
+  options_.report(fmt::format("replication: the failover has ended: {}", why));
+  const MutexLock lock(mutex_);
+  failover_.reset();
+  failover_state_ = FailoverState::kNone;
+}
+
+void Node::RunFailover() {
+  // What clients had begun is in the log after this.
+  if (!options_.hooks.exclusively([] {}).ok()) return;
+  engine_.SetSweeping(false);
+  const Lsn target = engine_.last_end();
+  engine_.EndTurn();
+  engine_.log().RequestSync(target);
+  std::optional<ReplicaStatus> heir;
+  while (true) {
+    heir = Heir(target);
+    const MutexLock lock(mutex_);
+    if (stopping_ || heir) break;
+    const bool over = std::chrono::steady_clock::now() >= failover_until_;
+    if (!failover_ || over || wish_) {
+      engine_.SetSweeping(true);
+      held_ = false;
+      failover_.reset();
+      failover_state_ = FailoverState::kNone;
+      return;
+    }
+    changed_.WaitUntil(mutex_,
+                       std::min(failover_until_, std::chrono::steady_clock::now() + std::chrono::milliseconds(5)));
+  }
+  if (!heir) return;
+  {
+    const MutexLock lock(mutex_);
+    failover_state_ = FailoverState::kInProgress;
+  }
+  options_.report(fmt::format("replication: hands over to {}:{}", heir->address.host, heir->address.port));
+  source_.HandOver(heir->id);
+  // The replica that takes over ends its stream; one that has died has ended it, too.
+  while (true) {
+    const std::vector<ReplicaStatus> replicas = replicas_.status();
+    const bool there = std::any_of(replicas.begin(), replicas.end(),
+                                   [&](const auto& replica) { return replica.id == heir->id && replica.connected; });
+    const MutexLock lock(mutex_);
+    if (stopping_) return;
+    if (!there) break;
+    changed_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::milliseconds(5));
+  }
+  Follow(heir->address);
+  EndFailover(fmt::format("{}:{} is the primary", heir->address.host, heir->address.port));
+}
+
+}  // namespace tidemark::replication

@@ -1,0 +1,140 @@
+// The part of the composition root that changes with the node's role: what stops, what starts, and how store and log
+// are exchanged under running connections.
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "engine/identity.h"
+#include "rpc/upstream.h"
+#include "server/server.h"
+
+namespace tidemark::server {
+namespace {
+
+constexpr std::chrono::milliseconds kLookForStop{100};
+
+// Where threads wait while one of them has the server to itself.
+struct Barrier {
+  Mutex mutex;
+  CondVar changed;
+  size_t arrived ABSL_GUARDED_BY(mutex) = 0;
+  bool open ABSL_GUARDED_BY(mutex) = false;
+
+  void Arrive() {
+    const MutexLock lock(mutex);
+    ++arrived;
+    changed.SignalAll();
+    while (!open) changed.Wait(mutex);
+  }
+  void Open() {
+    const MutexLock lock(mutex);
+    open = true;
+    changed.SignalAll();
+  }
+};
+
+}  // namespace
+
+// What the configuration names counts; else what the node was last.
+absl::Status Server::ReadRole() {
+  const std::string folder = std::filesystem::absolute(config_.Text("dir")).lexically_normal();
+  TM_RETURN_IF_ERROR(FileSystem::Posix().CreateFolder(folder));
+  TM_ASSIGN_OR_RETURN(remembered_, replication::ReadRemembered(FileSystem::Posix(), folder));
+  std::istringstream words(config_.Text("replicaof"));
+  replication::Endpoint primary;
+  if (words >> primary.host >> primary.port) remembered_.primary = primary;
+  return absl::OkStatus();
+}
+
+void Server::MakeNode() {
+  replication::NodeOptions options;
+  options.folder = std::filesystem::absolute(config_.Text("dir")).lexically_normal();
+  options.remembered = remembered_;
+  options.segment_size = static_cast<uint64_t>(config_.Integer("log-segment-size"));
+  const int64_t announced = config_.Integer("replica-announce-port");
+  options.announced = {.host = config_.Text("replica-announce-ip"),
+                       .port = static_cast<uint16_t>(announced != 0 ? announced : config_.Integer("port"))};
+  options.upstream = [this] {
+    return replication::UpstreamOptions{.user = config_.Text("masteruser"),
+                                        .password = config_.Text("masterauth"),
+                                        .timeout = std::chrono::seconds(config_.Integer("repl-timeout"))};
+  };
+  options.connect = rpc::UpstreamOver({.certificate = config_.Text("tls-cert-file"),
+                                       .key = config_.Text("tls-key-file"),
+                                       .authority = config_.Text("tls-ca-cert-file")});
+  options.source.snapshots.rate = static_cast<uint64_t>(config_.Integer("repl-rate-limit"));
+  options.source.lease_max_bytes = static_cast<uint64_t>(config_.Integer("replica-lease-max-bytes"));
+  options.source.lease_max_age_micros = static_cast<uint64_t>(config_.Integer("replica-lease-max-age")) * 1'000'000;
+  options.source.report = [](const std::string& line) { spdlog::info("{}", line); };
+  options.report = options.source.report;
+  options.hooks = Hooks();
+  node_ = std::make_unique<replication::Node>(*engine_, FileSystem::Posix(), Clock::System(), std::move(options));
+}
+
+replication::NodeHooks Server::Hooks() {
+  replication::NodeHooks hooks;
+  hooks.exclusively = [this](absl::FunctionRef<void()> job) { return Exclusively(job); };
+  hooks.exchanged = [this] { Exchanged(); };
+  hooks.stop_writing = [this] { tasks_->Detach("this node is a replica: its primary runs the backup tasks"); };
+  hooks.start_writing = [this] {
+    if (const absl::Status attached = AttachTasks(); !attached.ok()) {
+      spdlog::error("The backup tasks cannot be taken up: {}", Message(attached));
+    }
+    commands_->cluster_id = ClusterId();
+  };
+  return hooks;
+}
+
+absl::Status Server::Exclusively(absl::FunctionRef<void()> job) {
+  const MutexLock one(exclusive_mutex_);
+  const auto barrier = std::make_shared<Barrier>();
+  for (const std::unique_ptr<IoThread>& thread : threads_) {
+    thread->Post([barrier] { barrier->Arrive(); });
+  }
+  {
+    const MutexLock lock(barrier->mutex);
+    while (barrier->arrived < threads_.size() && stop_phase_.load() != StopPhase::kStopping) {
+      barrier->changed.WaitUntil(barrier->mutex, std::chrono::steady_clock::now() + kLookForStop);
+    }
+    if (barrier->arrived < threads_.size()) {
+      barrier->open = true;
+      barrier->changed.SignalAll();
+      return Errorf(absl::StatusCode::kUnavailable, "the server is shutting down");
+    }
+  }
+  workers_->Pause();
+  job();
+  workers_->Resume();
+  barrier->Open();
+  return absl::OkStatus();
+}
+
+void Server::ConnectToLog() {
+  engine_->log().SetDurableListener([this](Lsn durable) {
+    for (const std::unique_ptr<IoThread>& thread : threads_) thread->DurableAdvanced();
+    node_->DurableAdvanced(durable);
+  });
+}
+
+void Server::Exchanged() {
+  ConnectToLog();
+  ApplyLogSettings();
+  for (uint16_t db = 0; db < config_.Integer("databases"); ++db) watches_.OnContentsReplaced(DbIndex{db});
+  for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseWaiting();
+  commands_->cluster_id = ClusterId();
+}
+
+std::string Server::ClusterId() {
+  std::string id;
+  const absl::Status read = engine_->Read(kv::Tier::kDisk, [&](kv::Txn& txn) -> absl::Status {
+    TM_ASSIGN_OR_RETURN(const std::optional<engine::Identity> identity, engine::ReadIdentity(txn));
+    if (identity) id = IdToHex(identity->cluster_id);
+    return absl::OkStatus();
+  });
+  if (!read.ok()) spdlog::error("The cluster's identity cannot be read: {}", Message(read));
+  return id;
+}
+
+}  // namespace tidemark::server
