@@ -1,0 +1,96 @@
+"""Replication between real servers: joining, coming back, promotion, and what WAIT and FAILOVER promise."""
+
+import redis
+
+from replication import (
+    Counter, Load, assert_same_data, await_link, fill, follow, info, join, nodes,
+)
+from tidemark_process import wait_until
+
+# -- joining
+
+
+def test_a_replica_joins_under_writers_with_one_full_sync():
+    with nodes(2) as (primary, replica):
+        fill(primary, 8)
+        replica.client().set("of another life", "x")  # a replica has nothing that its primary has not
+        with Load(primary) as load, Counter(primary.client) as counter:
+            join(replica, primary)
+            load.await_more(2000)
+            counter.await_more(100)
+        assert_same_data(primary, replica)
+        counter.assert_nothing_lost(replica)
+        stats = info(primary, "stats")
+        assert stats["sync_full"] == 1 and stats["sync_full_repeated"] == 0, stats
+        assert info(primary)["connected_slaves"] == 1
+        assert info(replica)["master_replid"] == info(primary)["master_replid"]
+        try:
+            replica.client().set("key", "value")
+            raise AssertionError("a replica took a write")
+        except redis.ReadOnlyError:
+            pass
+
+
+def test_two_replicas_and_one_behind_a_replica_have_the_same_data():
+    with nodes(4) as (primary, first, second, behind):
+        fill(primary, 4)
+        with Load(primary) as load:
+            follow(first, primary)
+            follow(second, primary)
+            await_link(first, primary)
+            await_link(second, primary)
+            join(behind, first)
+            load.await_more(2000)
+        assert_same_data(primary, first, second, behind)
+        assert info(primary)["connected_slaves"] == 2 and info(first)["connected_slaves"] == 1
+
+
+# -- coming back
+
+
+def test_a_replica_killed_under_load_goes_on_where_it_was():
+    with nodes(2) as (primary, replica):
+        with Load(primary) as load, Counter(primary.client) as counter:
+            join(replica, primary)
+            for _ in range(3):
+                before = info(primary, "stats")
+                load.await_more(500)
+                replica.kill9()
+                load.await_more(500)
+                replica.start()
+                await_link(replica, primary)
+                after = info(primary, "stats")
+                assert after["sync_partial_ok"] > before["sync_partial_ok"], (before, after)
+                assert after["sync_full"] == 1, after
+        assert_same_data(primary, replica)
+        counter.assert_nothing_lost(replica)
+
+
+def test_a_replica_stopped_in_order_comes_back_as_one():
+    with nodes(2) as (primary, replica):
+        with Load(primary) as load:
+            join(replica, primary)
+            load.await_more(500)
+            assert replica.stop() == 0
+            load.await_more(500)
+            replica.start()
+            await_link(replica, primary)
+        assert_same_data(primary, replica)
+        assert info(primary, "stats")["sync_full"] == 1
+
+
+def test_a_primary_killed_under_load_is_followed_again():
+    with nodes(2) as (primary, replica):
+        with Load(primary) as load, Counter(primary.client) as counter:
+            join(replica, primary)
+            for _ in range(3):
+                load.await_more(500)
+                primary.kill9()
+                wait_until("the replica sees that", lambda: info(replica)["master_link_status"] == "down")
+                primary.start()
+                await_link(replica, primary)
+                load.await_more(500)
+                stats = info(primary, "stats")
+                assert stats["sync_full"] == 0 and stats["sync_partial_ok"] >= 1, stats
+        assert_same_data(primary, replica)
+        counter.assert_nothing_lost(replica)
