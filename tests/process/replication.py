@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import socket
 import threading
 import time
 
@@ -31,9 +32,9 @@ def info(node, section="replication"):
         return client.info(section)
 
 
-def follow(replica, primary):
+def follow(replica, primary, host=HOST):
     with contextlib.closing(replica.client()) as client:
-        client.execute_command("REPLICAOF", HOST, primary.port)
+        client.execute_command("REPLICAOF", host, primary.port)
 
 
 def promote(node):
@@ -213,3 +214,81 @@ class Counter:
         with contextlib.closing(node.client()) as client:
             missing = self.lost(client)
         assert not missing, f"{len(missing)} of {len(self.acknowledged)} acknowledged writes are gone: {missing[:20]}"
+
+
+class Wire:
+    """What lies between a node and those who reach it by `Wire.HOST`, on the same ports: can be cut at any moment.
+
+    A replica finds its primary's gRPC port by asking the Redis port, on the same host; so both go through here.
+    """
+
+    HOST = "127.0.0.2"
+
+    def __init__(self, node):
+        self.ports = (node.port, node.flags["rpc_port"])
+        self.lock = threading.Lock()
+        self.links = set()
+        self.passes = True
+        self.listeners = []
+
+    def __enter__(self):
+        for port in self.ports:
+            listener = socket.create_server((self.HOST, port), backlog=64)
+            self.listeners.append(listener)
+            threading.Thread(target=self.accept, args=(listener, port), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        for listener in self.listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        self.cut()
+
+    def accept(self, listener, port):
+        while True:
+            try:
+                link, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(link, port), daemon=True).start()
+
+    def carry(self, link, port):
+        with contextlib.ExitStack() as closing, contextlib.suppress(OSError):
+            closing.callback(link.close)
+            server = closing.enter_context(socket.create_connection((HOST, port), timeout=10))
+            server.settimeout(None)
+            for end in (link, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self.lock:
+                if not self.passes:
+                    return
+                self.links |= {link, server}
+            back = threading.Thread(target=self.pump, args=(server, link), daemon=True)
+            back.start()
+            self.pump(link, server)
+            back.join()
+            with self.lock:
+                self.links -= {link, server}
+
+    @staticmethod
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(1 << 18):
+                sink.sendall(piece)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self, stays_cut=False):
+        """Ends every connection; with `stays_cut` no new one passes until heal()."""
+        with self.lock:
+            self.passes = not stays_cut
+            links = list(self.links)
+        for link in links:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+
+    def heal(self):
+        with self.lock:
+            self.passes = True
