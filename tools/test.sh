@@ -129,5 +129,6 @@ install_test_packages() {
 check_floors() {
   /usr/bin/python3 tests/layers_test.py
   /usr/bin/python3 tests/deploy_test.py
+  /usr/bin/python3 tests/pains_test.py
   /usr/bin/python3 tests/layers.py
 }

@@ -246,6 +246,17 @@ Timeline Catalog::newest_timeline() const {
   return newest;
 }
 
+Catalog Catalog::Without(const std::set<std::string>& keys) const {
+  Catalog rest = *this;
+  for (auto at = rest.log.begin(); at != rest.log.end();) {
+    std::erase_if(at->second, [&](const LogEntry& entry) { return keys.contains(entry.key); });
+    at = at->second.empty() ? rest.log.erase(at) : std::next(at);
+  }
+  std::erase_if(rest.bases, [&](const BaseEntry& base) { return keys.contains(base.key); });
+  for (const std::string& key : keys) rest.files.erase(key);
+  return rest;
+}
+
 namespace {
 
 // What can be restored from `window.from_lsn` on `timeline` on.

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,9 @@ struct Catalog {
   std::vector<Gap> Gaps(Timeline timeline) const;
   // The newest timeline there is, by number; 0 when none.
   Timeline newest_timeline() const;
+  // What is left when the log objects, bases and files of these keys cannot be used. Bases that need one of the files
+  // stay: Around (archive/around.h) finds them.
+  Catalog Without(const std::set<std::string>& keys) const;
 };
 
 // A span of time any moment of which can be restored: from a base (or the log's origin) over unbroken log.

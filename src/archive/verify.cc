@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "archive/around.h"
 #include "archive/base.h"
 #include "archive/file_codec.h"
 #include "archive/parallel.h"
@@ -32,10 +33,11 @@ class Verifier {
     TM_RETURN_IF_ERROR(ReadBases());
     JudgeGaps();
     JudgeForks();
-    report_.windows = RestorableWindows(report_.catalog);
-    if (report_.windows.empty() && !report_.catalog.log.empty()) {
+    if (RestorableWindows(report_.catalog).empty() && !report_.catalog.log.empty()) {
       Add(Kind::kGap, "there is no complete base, nor the log from its origin on: nothing can be restored yet");
     }
+    TM_ASSIGN_OR_RETURN(const Catalog usable, Around(store_, report_.catalog, Unusable()));
+    report_.windows = RestorableWindows(usable);
     report_.objects += log_.objects();
     report_.bytes += log_.bytes();
     report_.records = log_.records();
@@ -160,11 +162,20 @@ class Verifier {
       if (absl::IsNotFound(results[i])) {
         TM_RETURN_IF_ERROR(AddMissing(key, there[i].second));
       } else if (!results[i].ok()) {
-        const Kind kind = absl::IsPermissionDenied(results[i]) ? Kind::kKey : Kind::kDamaged;
-        Add(kind, fmt::format("{}; {} needs it", Message(results[i]), there[i].second), key);
+        const bool encrypted = absl::IsPermissionDenied(results[i]);
+        Add(encrypted ? Kind::kKey : Kind::kDamaged,
+            fmt::format("{}; {} needs it", Message(results[i]), there[i].second), key);
+        if (encrypted) {
+          TM_ASSIGN_OR_RETURN(report_.findings.back().key_id, KeyIdOf(key));
+        }
       }
     }
     return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> KeyIdOf(const std::string& key) {
+    TM_ASSIGN_OR_RETURN(const std::string head, store_.GetRange(key, 0, format::kObjectHeaderSize));
+    TM_ASSIGN_OR_RETURN(const format::ObjectHeader header, format::DecodeObjectHeader(head));
+    return IdToHex(header.key_id);
   }
   // Retention takes the manifest first: a file that nobody names any more is not missing.
   absl::Status AddMissing(const std::string& key, const std::string& base) {
@@ -173,6 +184,17 @@ class Verifier {
     TM_RETURN_IF_ERROR(manifest.status());
     Add(Kind::kMissing, fmt::format("{}: is not there; {} needs it", key, base), key);
     return absl::OkStatus();
+  }
+
+  // The objects that a restore must do without. Identity and histories are not among them: it would not begin.
+  std::set<std::string> Unusable() const {
+    std::set<std::string> keys;
+    for (const Finding& finding : report_.findings) {
+      const bool data = format::ParseLogObjectKey(finding.key) || format::ParseBaseKey(finding.key) ||
+                        format::ParseFileKey(finding.key);
+      if (finding.fatal && data) keys.insert(finding.key);
+    }
+    return keys;
   }
 
   // The timelines that lead to the newest one, and where each is left.
@@ -313,6 +335,14 @@ std::string_view KindName(Finding::Kind kind) {
 
 bool VerifyReport::ok() const {
   return std::none_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.fatal; });
+}
+
+std::set<std::string> VerifyReport::MissingKeys() const {
+  std::set<std::string> ids;
+  for (const Finding& finding : findings) {
+    if (!finding.key_id.empty()) ids.insert(finding.key_id);
+  }
+  return ids;
 }
 
 absl::StatusOr<VerifyReport> Verify(objstore::ObjectStore& store, const VerifyOptions& options) {

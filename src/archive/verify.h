@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,10 @@ struct Finding {
     kFork,      // a timeline does not fit to the one it comes from
   };
   Kind kind{};
-  bool fatal = false;  // false: worth a line, restores are not affected
-  std::string what{};  // names the object or the range
-  std::string key{};   // of the object; empty for a range
+  bool fatal = false;    // false: worth a line, restores are not affected
+  std::string what{};    // names the object or the range
+  std::string key{};     // of the object; empty for a range
+  std::string key_id{};  // of kKey: of the key that encrypts it, as hexadecimal digits
   // Of kGap and kFork: the range, on this timeline.
   Timeline timeline{};
   Lsn from{};
@@ -42,10 +44,12 @@ struct VerifyReport {
   uint64_t bytes = 0;    // stored, of these
   uint64_t records = 0;
   std::vector<Finding> findings;
-  std::vector<Window> windows;
-  Catalog catalog;  // what was verified
+  std::vector<Window> windows;  // what can be restored around the objects that a fatal finding names
+  Catalog catalog;              // what was verified
   // No fatal finding.
   bool ok() const;
+  // The ids of all keys that were missing.
+  std::set<std::string> MissingKeys() const;
 };
 
 struct VerifyOptions {

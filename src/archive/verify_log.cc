@@ -67,6 +67,10 @@ absl::Status LogVerifier::ReadOne(const LogEntry& entry, Seen* seen) const {
   const absl::StatusOr<ObjectHeader> header = Check(entry, *bytes);
   seen->status = header.status();
   if (header.ok()) seen->header = *header;
+  if (absl::IsPermissionDenied(header.status())) {
+    TM_ASSIGN_OR_RETURN(const ObjectHeader encrypted, format::DecodeObjectHeader(*bytes));
+    seen->key_id = IdToHex(encrypted.key_id);
+  }
   return absl::OkStatus();
 }
 
@@ -110,6 +114,7 @@ void LogVerifier::JudgeEach(const Catalog& catalog, const LogEntry& entry, std::
     const Kind unreadable = absl::IsPermissionDenied(seen.status) ? Kind::kKey : Kind::kDamaged;
     const Kind kind = seen.gone ? Kind::kMissing : unreadable;
     findings->push_back(Fatal(kind, entry, Message(seen.status)));
+    findings->back().key_id = seen.key_id;
     return;
   }
   if (catalog.identity && seen.header.cluster_id != catalog.identity->cluster_id) {

@@ -34,6 +34,7 @@ class LogVerifier {
     format::ObjectHeader header{};
     uint64_t size = 0;
     bool gone = false;
+    std::string key_id{};  // of the key that is missing
   };
   // Objects that have a range in common with `cover`, each with that range.
   struct Overlaps {

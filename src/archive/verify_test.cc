@@ -128,6 +128,43 @@ TEST_F(VerifyTest, DamageAnywhereIsNamed) {
   }
 }
 
+TEST_F(VerifyTest, WhatCanBeRestoredBeforeAndAfterDamageIsSaid) {
+  TestLog log;
+  Put(&log, {"a", "b"});
+  const Lsn damage_from = log.end();
+  const Timestamp before_damage = log.timestamp();
+  const std::string damaged = Put(&log, {"c"});
+  Put(&log, {"d"});
+  const Lsn base_lsn = log.end();
+  const Timestamp base_time = log.timestamp();
+  const std::string file = PutBase(log, "content of a table");
+  Put(&log, {"e"});
+  ASSERT_TRUE(bucket().FlipBit(damaged, format::kObjectHeaderSize + 40));
+  VerifyReport report = Run();
+  ASSERT_EQ(report.windows.size(), 2u);
+  EXPECT_EQ(report.windows[0].to_lsn, damage_from);
+  EXPECT_EQ(report.windows[0].to, before_damage);
+  EXPECT_EQ(report.windows[1].from_lsn, base_lsn);
+  EXPECT_EQ(report.windows[1].from, base_time);
+  EXPECT_EQ(report.windows[1].to_lsn, log.end());
+  bucket().Erase(file);  // takes the base with it
+  report = Run();
+  ASSERT_EQ(report.windows.size(), 1u);
+  EXPECT_EQ(report.windows[0].to_lsn, damage_from);
+}
+
+TEST_F(VerifyTest, AMergedObjectThatIsDamagedHidesNotThoseItWasMadeOf) {
+  TestLog log;
+  const std::string a = Put(&log, {"a"});
+  const std::string b = Put(&log, {"b"});
+  const std::string merged = PutObject(bucket(), *MergeLogObjects({*store_.Get(a), *store_.Get(b)}, *KeyRing::Empty()));
+  ASSERT_TRUE(bucket().FlipBit(merged, format::kObjectHeaderSize + 40));
+  const VerifyReport report = Run();
+  EXPECT_FALSE(report.ok());
+  ASSERT_EQ(report.windows.size(), 1u);
+  EXPECT_EQ(report.windows[0].to_lsn, log.end());
+}
+
 TEST_F(VerifyTest, AGapIsNamedWithItsRangeAndABaseDoesNotHideIt) {
   TestLog log;
   Put(&log, {"a"});
@@ -310,7 +347,10 @@ TEST_F(VerifyTest, AnArchiveThatBeginsWithALaterTimelineIsWhole) {
 TEST_F(VerifyTest, AKeyThatIsMissingIsNamed) {
   TestLog log;
   Put(&log, {"a"}, {1, TestRing(kTestKey)});
-  ExpectOne(Run(), Kind::kKey, true, IdToHex(TestRing(kTestKey)->current().id));
+  const std::string id = IdToHex(TestRing(kTestKey)->current().id);
+  const VerifyReport report = Run();
+  ExpectOne(report, Kind::kKey, true, id);
+  EXPECT_EQ(report.MissingKeys(), std::set<std::string>{id});
   EXPECT_TRUE(Run(true).ok());
 }
 

@@ -25,10 +25,11 @@ void RemoveLeftSnapshots(engine::Engine& engine) {
 
 std::string OneLine(const FlushOutcome& outcome) {
   if (outcome.success) {
-    return fmt::format("backup {}: everything up to LSN {} is in the archive, nothing would be lost", outcome.task,
+    return fmt::format("backup {}: everything up to lsn:{:x} is in the archive, nothing would be lost", outcome.task,
                        outcome.flushed.value);
   }
-  return fmt::format("backup {}: RPO {:.3f} s is left: {}", outcome.task, static_cast<double>(outcome.rpo_micros) / 1e6,
+  // The error names the task.
+  return fmt::format("backup: RPO {:.3f} s is left: {}", static_cast<double>(outcome.rpo_micros) / 1e6,
                      Message(outcome.error));
 }
 

@@ -230,7 +230,8 @@ void Task::Compose(const FlushAnswer& answer, Deliveries* out) {
                        .objects = answer.objects,
                        .bytes = answer.bytes,
                        .waited_micros = now > caller.since_micros ? now - caller.since_micros : 0,
-                       .joined = answer.joined};
+                       .joined = answer.joined,
+                       .awaits_base = answer.error == FlushError::kNotRestorable};
   out->push_back({std::move(caller.answered), std::move(outcome)});
 }
 
@@ -335,7 +336,7 @@ std::string Task::display_uri() const {
 
 std::string Task::WhyNotRestorable() const {
   if (restorable_) return {};
-  if (!machine_) return "the archive has not been looked at yet";
+  if (!machine_) return "unknown until the archive can be read";
   const double progress = upkeep_ == nullptr ? -1 : upkeep_->state().base_progress;
   if (progress < 0) return "a base has to be taken first";
   return fmt::format("the base it starts from is {:.0f} % uploaded", progress * 100);
@@ -413,6 +414,7 @@ TaskStatus Task::Status() const {
   status.lag_bytes = status.log_end > checkpoint() ? status.log_end - checkpoint() : 0;
   status.rpo_micros = RpoMicros();
   status.restorable = restorable_;
+  status.restorable_known = machine_.has_value();
   status.not_restorable = WhyNotRestorable();
   status.restorable_from = upkeep.restorable_from.micros != 0 ? upkeep.restorable_from : restorable_from_;
   status.last_base = std::max(last_base_, upkeep.last_base);
@@ -448,7 +450,7 @@ void Task::Watch() {
   const auto limit = std::chrono::microseconds(std::max(10 * config_.flush_interval, parts_.timings.stall_min));
   if (now - watch_since_micros_ <= static_cast<uint64_t>(limit.count())) return;
   if (!stalled_.exchange(true)) {
-    parts_.report(fmt::format("backup {}: stalled: the archive has stood at LSN {} for {} s while the log grows",
+    parts_.report(fmt::format("backup {}: stalled: the archive has stood at lsn:{:x} for {} s while the log grows",
                               config_.name, here, (now - watch_since_micros_) / 1'000'000));
   }
 }

@@ -94,7 +94,7 @@ absl::StatusOr<Task::Connection> Task::Connect() {
     const Lsn end = parts_.engine.log().appended();
     if (position.end > end) {
       return FencedError(
-          fmt::format("the archive at {} has timeline {} up to LSN {}, this server's log ends at {}: it has "
+          fmt::format("the archive at {} has timeline {} up to lsn:{:x}, this server's log ends at lsn:{:x}: it has "
                       "lost its end, or another server writes there. What it lacks is in the archive: "
                       "restore from it",
                       store_->display_uri(), parts_.identity.timeline.value, position.end.value, end.value));
@@ -233,7 +233,7 @@ Task::Deliveries Task::Install(Connection connection) {
     ++totals_.gaps;
     if (!connection.gap_cause.empty()) gap_cause_ = connection.gap_cause;
     if (gap_cause_.empty()) gap_cause_ = kLogGone;
-    parts_.report(fmt::format("backup {}: gap before LSN {}: {}. {}", config_.name, connection.flushed.lsn.value,
+    parts_.report(fmt::format("backup {}: gap before lsn:{:x}: {}. {}", config_.name, connection.flushed.lsn.value,
                               gap_cause_,
                               connection.restorable ? "A base leads on from there" : "A new base is on its way"));
   }

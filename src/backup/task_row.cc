@@ -51,6 +51,11 @@ absl::Status CheckConfig(const TaskConfig& config) {
     return InvalidArgument("a task's name has 1 to {} characters of 0-9, a-z, A-Z and _", kNameMax);
   }
   if (config.storage.empty()) return InvalidArgument("task {}: no storage given", config.name);
+  // A server that is started from another folder would look for it there.
+  if (!config.key_file.empty() && !config.key_file.starts_with('/')) {
+    return InvalidArgument("task {}: the key file '{}' needs its whole path, from / on, on the server's machine",
+                           config.name, config.key_file);
+  }
   if (config.compression_level < 0 || config.compression_level > 19) {
     return InvalidArgument("task {}: compression level {}, it can be 0 (none) to 19", config.name,
                            config.compression_level);

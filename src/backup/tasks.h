@@ -53,12 +53,14 @@ struct TaskStatus {
   uint64_t lag_bytes = 0;      // not yet uploaded
   bool restorable = false;     // an unbroken chain from a complete base or the log's origin
   std::string not_restorable;  // else why, with the base's progress
-  Timestamp restorable_from;   // oldest moment, as last seen; 0: not known yet
+  // False until the archive has been read once since the server's start: `restorable` is then not known yet.
+  bool restorable_known = false;
+  Timestamp restorable_from;  // oldest moment, as last seen; 0 while restorable: all there ever was
   Timestamp last_base;
   double base_progress = -1;  // 0..1 while a base is on its way
   uint64_t flushes = 0;
-  uint64_t forced_flushes = 0;
-  uint64_t failures = 0;  // of flushes
+  uint64_t forced_flushes = 0;  // calls of force flush; one that finds all archived causes no flush, many share one
+  uint64_t failures = 0;        // of flushes
   uint64_t objects = 0;
   uint64_t bytes_plain = 0;
   uint64_t bytes_stored = 0;
@@ -96,6 +98,8 @@ struct FlushOutcome {
   uint64_t bytes = 0;
   uint64_t waited_micros = 0;
   bool joined = false;
+  // The no is for want of a base that is on its way: asking again later makes sense.
+  bool awaits_base = false;
 };
 
 // What SubscribeFlushEvent and the log of events tell.

@@ -242,7 +242,7 @@ void Upkeep::RunBase(std::unique_ptr<BaseSnapshot> snapshot) {
     state_.objects += previous_->files.size() + 1;
     state_.trouble.clear();
   }
-  parts_.report(fmt::format("backup {}: base at LSN {} is complete ({} files, {} bytes)", parts_.config.name,
+  parts_.report(fmt::format("backup {}: base at lsn:{:x} is complete ({} files, {} bytes)", parts_.config.name,
                             snapshot->base().lsn.value, previous_->files.size(), previous_->bytes()));
   parts_.on_base(snapshot->base());
 }

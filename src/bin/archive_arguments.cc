@@ -1,11 +1,14 @@
 #include "bin/archive_arguments.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <set>
 
+#include "archive/around.h"
 #include "bin/output.h"
 
 namespace tidemark::bin {
@@ -39,12 +42,15 @@ void AddArchiveOptions(CLI::App& command, const std::string& moment_flag, Archiv
       ->required();
   command
       .add_option(moment_flag, arguments->moment,
-                  "latest, a time with its zone (2026-03-01T12:00:00.5Z, '2026-03-01 13:00:00+0100'), lsn:HEX, a TSO, "
+                  "latest, a time with its zone (2026-03-01T12:00:00.5Z, '2026-03-01 13:00:00+0100'), lsn:HEX, "
+                  "offset:DECIMAL, a TSO, "
                   "or Unix seconds with a decimal point; inclusive")
       ->required();
   command.add_option("--timeline", arguments->timeline,
                      "Follow this timeline; else the newest that existed at that moment");
   command.add_option("--crypter-key-file", arguments->key_file, "Keys of an encrypted archive");
+  command.add_option("--without", arguments->without,
+                     "Go around this object, which is damaged; as verify and errors name it. May be repeated");
   command.add_option("--jobs", arguments->jobs, "Downloads at the same time")->check(CLI::Range(1, 256));
   command.add_flag("--json", arguments->json, "One JSON object on standard output");
 }
@@ -59,9 +65,24 @@ absl::StatusOr<OpenedArchive> OpenArchive(const ArchiveArguments& arguments) {
   }
   objstore::OpenOptions options;
   options.connections = std::max(options.connections, arguments.jobs);
+  options.must_exist = true;
   TM_ASSIGN_OR_RETURN(opened.store, objstore::Open(arguments.from, options));
   TM_ASSIGN_OR_RETURN(opened.catalog, archive::Catalog::Load(*opened.store, /*with_files=*/true));
+  if (!arguments.without.empty()) {
+    const std::set<std::string> without(arguments.without.begin(), arguments.without.end());
+    TM_ASSIGN_OR_RETURN(opened.catalog, archive::Around(*opened.store, opened.catalog, without));
+  }
   return opened;
+}
+
+absl::Status WithWhatIsLeft(const OpenedArchive& archive, const absl::Status& status) {
+  if (!absl::IsDataLoss(status) && !absl::IsNotFound(status)) return status;
+  const std::set<std::string> lost = archive::KeysNamedIn(archive.catalog, Message(status));
+  if (lost.empty()) return status;
+  const absl::StatusOr<archive::Catalog> rest = archive::Around(*archive.store, archive.catalog, lost);
+  if (!rest.ok()) return status;
+  return Errorf(status.code(), "{}; without it, {}; --without {} goes around it", Message(status),
+                restore::DescribeWindows(*rest), fmt::join(lost, " --without "));
 }
 
 std::string DescribePlan(const restore::Plan& plan, const restore::Target& target) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "archive/catalog.h"
 #include "archive/codec.h"
@@ -22,6 +23,7 @@ struct ArchiveArguments {
   std::string moment;
   std::optional<uint32_t> timeline;
   std::string key_file;
+  std::vector<std::string> without;
   int jobs = 4;
   bool json = false;
 };
@@ -36,6 +38,9 @@ struct OpenedArchive {
   archive::Catalog catalog;
 };
 absl::StatusOr<OpenedArchive> OpenArchive(const ArchiveArguments& arguments);
+
+// `status`, and where it names damaged or missing objects of the archive: what can be restored around them.
+absl::Status WithWhatIsLeft(const OpenedArchive& archive, const absl::Status& status);
 
 // What will be read, for people on several lines.
 std::string DescribePlan(const restore::Plan& plan, const restore::Target& target);

@@ -21,7 +21,7 @@ int RunOn(const ArchiveCommandArguments& arguments, Run run) {
     PrintFailure(status);
     return absl::IsDataLoss(status) ? kArchiveDamaged : kArchiveUnreachable;
   };
-  const auto store = objstore::Open(arguments.uri, {});
+  const auto store = objstore::Open(arguments.uri, {.must_exist = true});
   if (!store.ok()) return fail(store.status());
   std::shared_ptr<const archive::KeyRing> keys = archive::KeyRing::Empty();
   if (!arguments.crypter_key_file.empty()) {

@@ -1,14 +1,17 @@
 #include "bin/archive_verify.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "archive/verify.h"
 #include "bin/output.h"
 #include "format/archive_format.h"
+#include "restore/restore.h"
 
 namespace tidemark::bin {
 namespace {
@@ -23,7 +26,8 @@ std::string_view Hint(Kind kind) {
     case Kind::kGap:
       return "moments inside cannot be restored; a new base begins a new window after it";
     case Kind::kDamaged:
-      return "take the object from a copy of the archive if there is one, and take a new base";
+      return "take the object from a copy of the archive if there is one, and take a new base; restore --without it "
+             "goes around it to what is restorable";
     case Kind::kKey:
       return "give the key file that has this key";
     case Kind::kMissing:
@@ -99,14 +103,16 @@ void PrintText(const VerifyReport& report) {
   for (const Item& item : Itemise(report)) {
     fmt::print("{}: {}{}\n", item.name, item.failed() ? "FAILED" : "OK",
                item.facts.empty() ? "" : fmt::format(" ({})", item.facts));
+    size_t encrypted = 0;
     for (const Finding* finding : item.findings) {
+      if (finding->kind == Kind::kKey && ++encrypted > 1) continue;  // every object of an archive may be
       fmt::print("  {}: {}{}\n", archive::KindName(finding->kind), finding->fatal ? "FAILED " : "", finding->what);
       if (finding->fatal) fmt::print("    hint: {}\n", Hint(finding->kind));
     }
+    if (encrypted > 1) fmt::print("  key: FAILED the same of {} objects more\n", encrypted - 1);
   }
   for (const archive::Window& window : report.windows) {
-    fmt::print("restorable: {} to {} on timeline {}\n", HumanTime(window.from.micros), HumanTime(window.to.micros),
-               window.timeline.value);
+    fmt::print("restorable: {} on timeline {}\n", restore::DescribeWindow(window), window.timeline.value);
   }
   if (report.windows.empty()) fmt::print("restorable: nothing\n");
   fmt::print("read: {} objects, {}, {} records\n", report.objects, HumanSize(report.bytes), report.records);
@@ -125,6 +131,7 @@ void PrintJson(const std::string& uri, const VerifyReport& report, bool quick) {
   for (const Finding& finding : report.findings) {
     Json one{{"kind", archive::KindName(finding.kind)}, {"fatal", finding.fatal}, {"what", finding.what}};
     if (!finding.key.empty()) one["key"] = finding.key;
+    if (!finding.key_id.empty()) one["key_id"] = finding.key_id;
     if (finding.timeline != Timeline{0}) {
       one["timeline"] = finding.timeline.value;
       one["from_lsn"] = finding.from.value;
@@ -134,8 +141,11 @@ void PrintJson(const std::string& uri, const VerifyReport& report, bool quick) {
   }
   json["windows"] = Json::array();
   for (const archive::Window& window : report.windows) {
-    json["windows"].push_back(
-        {{"from_micros", window.from.micros}, {"to_micros", window.to.micros}, {"timeline", window.timeline.value}});
+    json["windows"].push_back({{"from_micros", window.from.micros},
+                               {"to_micros", window.to.micros},
+                               {"from_lsn", window.from_lsn.value},
+                               {"to_lsn", window.to_lsn.value},
+                               {"timeline", window.timeline.value}});
   }
   fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
@@ -162,6 +172,12 @@ absl::StatusOr<int> VerifyArchive(objstore::ObjectStore& store, const archive::K
     PrintJson(store.display_uri(), *report, arguments.quick);
   } else {
     PrintText(*report);
+  }
+  if (const std::set<std::string> missing = report->MissingKeys(); !missing.empty()) {
+    PrintFailure(Errorf(absl::StatusCode::kPermissionDenied,
+                        "objects are encrypted: give the file with the key of id {} as --crypter-key-file; --quick "
+                        "looks at what is not encrypted",
+                        fmt::join(missing, ", ")));
   }
   return report->ok() ? 0 : kArchiveDamaged;
 }

@@ -160,7 +160,7 @@ int Inspect(const InspectArguments& arguments) {
     return absl::IsDataLoss(archive.status()) ? kDamage : kUsage;
   }
   const absl::StatusOr<restore::Plan> plan = restore::MakePlan(*archive->store, archive->catalog, archive->target);
-  if (!plan.ok()) return Fail(plan.status(), true);
+  if (!plan.ok()) return Fail(WithWhatIsLeft(*archive, plan.status()), true);
   const uint64_t cost = plan->base_bytes + plan->log_bytes;
   if (cost > *limit) {
     PrintFailure(Errorf(absl::StatusCode::kResourceExhausted,
@@ -170,7 +170,7 @@ int Inspect(const InspectArguments& arguments) {
     return kTooCostly;
   }
   absl::StatusOr<Json> answer = Answer(arguments, *archive, *plan);
-  if (!answer.ok()) return Fail(answer.status(), false);
+  if (!answer.ok()) return Fail(WithWhatIsLeft(*archive, answer.status()), false);
   (*answer)["exact"] = plan->exact();
   if (arguments.archive.json) {
     fmt::print("{}\n", answer->dump());

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -26,6 +27,15 @@ constexpr int kFailed = 4;
 constexpr std::chrono::milliseconds kConnectTimeout(5000);
 // Starting a task and truncating an archive talk to the store for as long as that takes.
 constexpr std::chrono::milliseconds kForever(0);
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 done, 1 wrong use (or not confirmed), 3 the node did not answer in time, 4 it cannot be reached, or "
+    "refused; the message says why";
+constexpr const char* kFlushExitCodes =
+    "Exit codes: 0 everything acknowledged before is durable in every archive asked for, and restorable; 1 wrong use; "
+    "3 the time was over first (the flush goes on); 4 a node or a task said no, the message says why. A node that "
+    "cannot be reached, and in the mode wait a task whose base is on its way, is asked again until the time is over; "
+    "standard error says so";
 
 using Words = std::vector<std::string>;
 
@@ -103,7 +113,9 @@ absl::StatusOr<Words> StartWords(const Arguments& arguments) {
     const std::string& level = arguments.compression;
     words.insert(words.end(), {"COMPRESSION", level == "none" ? "0" : level == "zstd" ? "1" : level});
   }
-  if (!arguments.key_file.empty()) words.insert(words.end(), {"CRYPTERKEYFILE", arguments.key_file});
+  if (!arguments.key_file.empty()) {
+    words.insert(words.end(), {"CRYPTERKEYFILE", std::filesystem::absolute(arguments.key_file).lexically_normal()});
+  }
   TM_RETURN_IF_ERROR(AddDuration("FLUSHINTERVAL", arguments.flush_interval, kMillisecond, &words));
   TM_RETURN_IF_ERROR(AddDuration("BASEINTERVAL", arguments.base_interval, kSecond, &words));
   TM_RETURN_IF_ERROR(AddDuration("KEEP", arguments.keep, kSecond, &words));
@@ -266,6 +278,7 @@ class LogCommand {
   CLI::App* Sub(const std::string& name, const std::string& text, std::function<int(const Arguments&)> run) {
     CLI::App* sub = log_->add_subcommand(name, text);
     sub->fallthrough();
+    sub->footer(kExitCodes);
     sub->callback(
         [arguments = arguments_, exit_code = exit_code_, run = std::move(run)] { *exit_code = run(*arguments); });
     return sub;
@@ -284,7 +297,9 @@ class LogCommand {
     CLI::App* sub = Named(Sub("start", "Start a task: the archive follows the log from now on", Start));
     sub->add_option("-s,--storage", a.storage, "Archive: local:///folder or s3://bucket/prefix?endpoint=…")->required();
     sub->add_option("--compression", a.compression, "none, zstd, or zstd's level");
-    sub->add_option("--crypter-key-file", a.key_file, "Key file on the node; objects are encrypted");
+    sub->add_option("--crypter-key-file", a.key_file,
+                    "Key file on the node's machine; objects are encrypted. A relative path "
+                    "is taken from this command's working directory");
     sub->add_option("--flush-interval", a.flush_interval, "How often the log is uploaded (1s)");
     sub->add_option("--base-interval", a.base_interval, "How often a base is taken (1d); 0 only when needed");
     sub->add_option("--keep", a.keep, "How long back a restore must be able to go (7d); everything when not given");
@@ -313,6 +328,7 @@ class LogCommand {
         ->check(CLI::IsMember({"wait", "join", "nowait"}));
     sub->add_option("--timeout", a.timeout, "When to stop waiting (500ms, 30s); the flush goes on; 0 never")
         ->capture_default_str();
+    sub->footer(kFlushExitCodes);
     sub->add_flag("--durable-only", a.durable_only, "Content with durable, though no base makes it restorable yet");
   }
 

@@ -58,33 +58,73 @@ absl::StatusOr<Reply> AskOnce(const NodeAddress& node, const LogFlushArguments& 
   return client.Call(words, patience.endless() ? Millis(0) : patience.left() + kGrace);
 }
 
-// A node that restarts or cannot be reached is asked again until the time is over: asking twice costs nothing, since
-// the second call joins what the first began.
+// Says on standard error, once for each cause in a row, what is waited for.
+class Teller {
+ public:
+  Teller(const NodeAddress& node, Millis timeout)
+      : node_(node.text()), limit_(timeout.count() > 0 ? ", for at most " + HumanDuration(Micros(timeout)) : "") {}
+  void Waits(std::string_view cause) {
+    if (cause == said_) return;
+    said_ = cause;
+    fmt::print(stderr, "tidemark: {}; asking {} again{}\n", cause, node_, limit_);
+  }
+
+ private:
+  static uint64_t Micros(Millis time) { return static_cast<uint64_t>(std::chrono::microseconds(time).count()); }
+
+  const std::string node_;
+  const std::string limit_;
+  std::string said_;
+};
+
+// The first task that says no for want of a base that is on its way; null when there is none, or when another task's no
+// is for a cause that waiting does not cure.
+const Reply* AwaitsBase(const std::vector<Reply>& tasks) {
+  const Reply* found = nullptr;
+  for (const Reply& task : tasks) {
+    if (task.Number("success") != 0) continue;
+    if (task.Number("awaits_base") == 0) return nullptr;
+    if (found == nullptr) found = &task;
+  }
+  return found;
+}
+
+// A node that restarts or cannot be reached, and one whose base is on its way, is asked again until the time is over:
+// asking twice costs nothing, since the second call joins what the first began.
 NodeResult FlushNode(const NodeAddress& node, const LogFlushArguments& arguments, const Patience& patience) {
   constexpr Millis kLongestPause(1000);
+  Teller teller(node, arguments.timeout);
   Millis pause(50);
   while (true) {
     absl::StatusOr<Reply> reply = AskOnce(node, arguments, patience);
-    if (reply.ok()) return {absl::OkStatus(), std::move(reply->elements)};
-    if (!absl::IsUnavailable(reply.status())) return {reply.status(), {}};
-    if (patience.over()) {
-      return {
-          Errorf(absl::StatusCode::kDeadlineExceeded, "{} (tried until the time was over)", Message(reply.status())),
-          {}};
+    if (!reply.ok() && !absl::IsUnavailable(reply.status())) return {reply.status(), {}};
+    if (reply.ok()) {
+      const Reply* awaits = arguments.waits() ? AwaitsBase(reply->elements) : nullptr;
+      if (awaits == nullptr || patience.over()) return {absl::OkStatus(), std::move(reply->elements)};
+      teller.Waits(fmt::format("task {} of {} waits for its base", awaits->Text("task"), node.text()));
+    } else {
+      if (patience.over()) {
+        return {
+            Errorf(absl::StatusCode::kDeadlineExceeded, "{} (tried until the time was over)", Message(reply.status())),
+            {}};
+      }
+      teller.Waits(Message(reply.status()));
     }
     std::this_thread::sleep_for(patience.Capped(pause));
     pause = std::min(2 * pause, kLongestPause);
   }
 }
 
-int ExitCode(const std::vector<NodeResult>& results) {
+// `waits_for_base`: who was still without one when the time was over is late.
+int ExitCode(const std::vector<NodeResult>& results, bool waits_for_base) {
   bool late = false;
   bool failed = false;
   for (const NodeResult& result : results) {
     if (!result.status.ok()) (absl::IsDeadlineExceeded(result.status) ? late : failed) = true;
     for (const Reply& task : result.tasks) {
       if (task.Number("success") != 0) continue;
-      (task.Text("code") == "deadline_exceeded" ? late : failed) = true;
+      const bool awaited = waits_for_base && task.Number("awaits_base") != 0;
+      (awaited || task.Text("code") == "deadline_exceeded" ? late : failed) = true;
     }
   }
   return failed ? kFailedExit : late ? kDeadlineExit : 0;
@@ -118,7 +158,8 @@ void PrintTable(const LogFlushArguments& arguments, const std::vector<NodeResult
                       HumanTime(number("flushed_time")), fmt::format("lsn:{:x}", number("flushed")),
                       HumanDuration(number("rpo_micros")), HumanSize(number("bytes")),
                       HumanDuration(number("waited_micros"))});
-      if (!success) fmt::print(stderr, "tidemark: {}: task {}: {}\n", node, task.Text("task"), task.Text("error"));
+      // The error names the task.
+      if (!success) fmt::print(stderr, "tidemark: {}: {}\n", node, task.Text("error"));
     }
   }
   fmt::print("{}", Table(rows));
@@ -134,7 +175,7 @@ int LogFlush(const LogFlushArguments& arguments) {
     threads.emplace_back([&, i] { results[i] = FlushNode(arguments.nodes[i], arguments, patience); });
   }
   for (std::thread& thread : threads) thread.join();
-  const int exit_code = ExitCode(results);
+  const int exit_code = ExitCode(results, arguments.waits());
   if (arguments.json) {
     PrintAsJson(arguments, results, exit_code);
   } else {

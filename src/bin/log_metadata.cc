@@ -47,7 +47,8 @@ void PrintForPeople(const std::string& uri, const archive::Catalog& catalog,
 }  // namespace
 
 absl::Status PrintMetadata(const std::string& storage, bool json) {
-  TM_ASSIGN_OR_RETURN(const std::unique_ptr<objstore::ObjectStore> store, objstore::Open(storage, {}));
+  TM_ASSIGN_OR_RETURN(const std::unique_ptr<objstore::ObjectStore> store,
+                      objstore::Open(storage, {.must_exist = true}));
   TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(*store, /*with_files=*/false));
   if (!catalog.identity) {
     return Errorf(absl::StatusCode::kNotFound, "{} is no archive: it has no archive.json", store->display_uri());

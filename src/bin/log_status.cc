@@ -33,9 +33,9 @@ void PrintTask(const Reply& task, uint64_t now) {
   Line("storage", task.Text("storage"));
   if (number("restorable") != 0) {
     const uint64_t from = number("restorable_from");
-    Line("restorable", fmt::format("{} … {}", from == 0 ? "(not listed yet)" : HumanTime(from), HumanTime(checkpoint)));
+    Line("restorable", fmt::format("{} … {}", from == 0 ? "the first write" : HumanTime(from), HumanTime(checkpoint)));
   } else {
-    Line("restorable", "NO: " + task.Text("not_restorable"));
+    Line("restorable", (number("restorable_known") != 0 ? "NO: " : "") + task.Text("not_restorable"));
   }
   Line("checkpoint", fmt::format("{}; gap={} (lsn:{:x} of lsn:{:x})", HumanTime(checkpoint),
                                  checkpoint == 0 || checkpoint > now ? "0 s" : HumanDuration(now - checkpoint),
@@ -44,8 +44,8 @@ void PrintTask(const Reply& task, uint64_t now) {
                                         : HumanDuration(number("rpo_micros")) + " of writes could be lost now");
   Line("lag", HumanSize(number("lag_bytes")));
   Line("last base", HumanTime(number("last_base")));
-  Line("flushes", fmt::format("{}, {} of them forced, {} failed; {} objects, {} stored of {}", number("flushes"),
-                              number("forced_flushes"), number("failures"), number("objects"),
+  Line("flushes", fmt::format("{}, for {} calls of force flush; {} failed; {} objects, {} stored of {}",
+                              number("flushes"), number("forced_flushes"), number("failures"), number("objects"),
                               HumanSize(number("bytes_stored")), HumanSize(number("bytes_plain"))));
   if (const std::string message = task.Text("pause_message"); !message.empty()) Line("paused", message);
   if (!cause.empty()) Line("last error", cause);

@@ -132,9 +132,10 @@ absl::StatusOr<Planned> MakePlan(const RestoreArguments& arguments, bool* from_p
   restore::Target target = archive.target;
   if (begun) target.timeline = begun->timeline;
   *from_plan = true;
-  TM_ASSIGN_OR_RETURN(restore::Plan plan,
-                      restore::MakePlan(*archive.store, archive.catalog, target, begun ? begun->base : std::string()));
-  return Planned{std::move(archive), std::move(plan)};
+  absl::StatusOr<restore::Plan> plan =
+      restore::MakePlan(*archive.store, archive.catalog, target, begun ? begun->base : std::string());
+  if (!plan.ok()) return WithWhatIsLeft(archive, plan.status());
+  return Planned{std::move(archive), *std::move(plan)};
 }
 
 absl::StatusOr<restore::Result> Run(const Planned& planned, const restore::Options& options) {
@@ -185,7 +186,7 @@ int Restore(const RestoreArguments& arguments) {
       return fail(
           Errorf(result.status().code(), "{}; the same command with --resume goes on", Message(result.status())), code);
     }
-    return fail(result.status(), code);
+    return fail(WithWhatIsLeft(planned->archive, result.status()), code);
   }
   PrintResult(arguments, planned->plan, *result, *expiry);
   return result->short_micros == 0 && result->short_bytes == 0 ? kExact : kShort;

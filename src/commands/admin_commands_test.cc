@@ -91,6 +91,51 @@ TEST_F(AdminTest, InfoGivesTheSectionsAskedFor) {
   EXPECT_THAT(Run("info commandstats"), Not(HasSubstr("cmdstat_get")));
 }
 
+// As Redis's lookupKeyRead counts: every key read for a client, never one that is only written.
+TEST_F(AdminTest, HitsAndMissesCountTheKeysThatWereRead) {
+  const auto counted = [this](const std::string& line) {
+    Run("config resetstat");
+    Run(line.c_str());
+    const std::string info = Run("info stats");
+    const auto number = [&info](const std::string& field) {
+      return std::stoi(info.substr(info.find(field + ":") + field.size() + 1));
+    };
+    return std::pair(number("keyspace_hits"), number("keyspace_misses"));
+  };
+  using Counted = std::pair<int, int>;
+  Run("set s value");
+  Run("hset h f v");
+  EXPECT_EQ(counted("get s"), Counted(1, 0));
+  EXPECT_EQ(counted("get none"), Counted(0, 1));
+  EXPECT_EQ(counted("get h"), Counted(1, 0)) << "found, though of a wrong type";
+  EXPECT_EQ(counted("mget s none h"), Counted(2, 1));
+  EXPECT_EQ(counted("exists s s none"), Counted(2, 1));
+  EXPECT_EQ(counted("hgetall h"), Counted(1, 0));
+  EXPECT_EQ(counted("hmget h f g"), Counted(1, 0));
+  EXPECT_EQ(counted("hscan none 0"), Counted(0, 1));
+  EXPECT_EQ(counted("dump h"), Counted(1, 0));
+  EXPECT_EQ(counted("ttl s"), Counted(1, 0));
+  EXPECT_EQ(counted("object encoding none"), Counted(0, 1));
+  EXPECT_EQ(counted("bitcount s"), Counted(1, 0));
+  EXPECT_EQ(counted("bitop and target s none"), Counted(1, 1));
+  EXPECT_EQ(counted("lcs s none"), Counted(1, 1));
+  EXPECT_EQ(counted("copy s none2"), Counted(1, 0));
+  EXPECT_EQ(counted("getex s"), Counted(1, 0));
+  EXPECT_EQ(counted("set s value get"), Counted(1, 0));
+  EXPECT_EQ(counted("getset new v"), Counted(0, 1));
+  EXPECT_EQ(counted("getdel new"), Counted(1, 0));
+  for (const char* write : {"set s value", "set s value xx", "setnx s v", "append s x", "expire s 100", "persist s",
+                            "hset h f v", "hincrby h n 1", "del none", "rename s s2", "mset a 1 b 2", "setbit b 1 1"}) {
+    EXPECT_EQ(counted(write), Counted(0, 0)) << write;
+  }
+  Run("config resetstat");
+  Run("multi");
+  Run("get s2");
+  Run("get none");
+  Run("exec");
+  EXPECT_THAT(Run("info stats"), AllOf(HasSubstr("keyspace_hits:1"), HasSubstr("keyspace_misses:1")));
+}
+
 TEST_F(AdminTest, InfoAnswersWithinATransaction) {
   Run("multi");
   Run("set a 1");

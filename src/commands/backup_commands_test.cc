@@ -32,7 +32,7 @@ class BackupCommandsTest : public ::testing::Test {
     task.restorable = true;
     tasks().all.push_back(task);
   }
-  testing::FakeTasks& tasks() { return tested_.tasks(); }
+  backup::FakeTasks& tasks() { return tested_.tasks(); }
 
   testing::TestServer tested_;
 };
@@ -149,9 +149,10 @@ TEST_F(BackupCommandsTest, FlushWaitsForTheOutcome) {
   EXPECT_EQ(tasks().flushes[1].request.timeout.count(), 60000);
   EXPECT_FALSE(tasks().flushes[1].request.target.has_value());
   tasks().Finish(1, Yes(Lsn{42}));
-  EXPECT_EQ(tested_.Answered(),
-            R"([["task", "t", "success", 1, "code", "ok", "error", "", "target", 42, "target_time", 0, "flushed", 42, )"
-            R"("flushed_time", 5, "rpo_micros", 0, "objects", 1, "bytes", 100, "waited_micros", 0, "joined", 0]])");
+  EXPECT_EQ(
+      tested_.Answered(),
+      R"([["task", "t", "success", 1, "code", "ok", "error", "", "target", 42, "target_time", 0, "flushed", 42, )"
+      R"("flushed_time", 5, "rpo_micros", 0, "objects", 1, "bytes", 100, "waited_micros", 0, "joined", 0, "awaits_base", 0]])");
 }
 
 TEST_F(BackupCommandsTest, FlushPassesOnWhatWasAskedFor) {

@@ -67,6 +67,7 @@ void AddState(const backup::TaskStatus& task, MapReply* map) {
   map->Number("lag_bytes", task.lag_bytes);
   map->Bool("restorable", task.restorable);
   map->Text("not_restorable", task.not_restorable);
+  map->Bool("restorable_known", task.restorable_known);
   map->Number("restorable_from", task.restorable_from.micros);
   map->Number("last_base", task.last_base.micros);
   map->Ratio("base_progress", task.base_progress);
@@ -146,6 +147,7 @@ void WriteFlushOutcomes(const std::vector<backup::FlushOutcome>& outcomes, resp:
     map.Number("bytes", outcome.bytes);
     map.Number("waited_micros", outcome.waited_micros);
     map.Bool("joined", outcome.joined);
+    map.Bool("awaits_base", outcome.awaits_base);
   }
 }
 

@@ -48,7 +48,7 @@ absl::Status SetBit(Context& ctx) {
 
 absl::Status GetBit(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const uint64_t offset, BitOffsetArg(ctx.args[2]));
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   const bool inside = offset / 8 < key.string.size();
   ctx.out.Integer(inside ? (ByteAt(key.string, offset / 8) >> (7 - offset % 8)) & 1 : 0);
   return absl::OkStatus();
@@ -124,7 +124,7 @@ std::optional<uint64_t> FindBit(std::string_view bytes, const BitRange& range, b
 
 absl::Status BitCount(Context& ctx) {
   const size_t count = ctx.args.size();
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   std::optional<BitRange> range;
   if (key && count == 2) {
     range = ResolveRange(0, -1, false, key.string.size());
@@ -147,7 +147,7 @@ absl::Status BitPos(Context& ctx) {
   const size_t count = ctx.args.size();
   TM_ASSIGN_OR_RETURN(const int64_t bit, IntegerArg(ctx.args[2]));
   if (bit != 0 && bit != 1) return absl::InvalidArgumentError("ERR The bit argument must be 1 or 0.");
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   // An absent key is an endless row of zeros.
   if (!key) {
     ctx.out.Integer(bit == 1 ? -1 : 0);
@@ -226,7 +226,7 @@ absl::Status BitOp(Context& ctx) {
   }
   std::vector<Key> sources;
   for (const std::string_view name : ctx.args.subspan(3)) {
-    TM_ASSIGN_OR_RETURN(Key source, ctx.keys().Find(name, Type::kString));
+    TM_ASSIGN_OR_RETURN(Key source, ctx.keys().Lookup(name, Type::kString));
     sources.push_back(std::move(source));
   }
   const std::string result = Combined(operation, sources);

@@ -202,9 +202,11 @@ absl::Status Run(Context& ctx, bool readonly) {
   if (readonly && request.bytes_written > 0) {
     return absl::InvalidArgumentError("ERR BITFIELD_RO only supports the GET subcommand");
   }
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  const bool reads = request.bytes_written == 0;
+  TM_ASSIGN_OR_RETURN(
+      Key key, reads ? ctx.keys().Lookup(ctx.args[1], Type::kString) : ctx.keys().Find(ctx.args[1], Type::kString));
   ctx.out.Array(request.operations.size());
-  if (request.bytes_written == 0) {
+  if (reads) {
     RunReads(request, key.string, ctx.out);
     return absl::OkStatus();
   }

@@ -160,6 +160,7 @@ void ClientRegistry::Unpause() {
   uint64_t old = pause_.load(std::memory_order_relaxed);
   while (old / 2 < kForever && !pause_.compare_exchange_weak(old, 0, std::memory_order_relaxed)) {
   }
+  unpaused_();
 }
 
 PauseState ClientRegistry::StateOf(uint64_t pause) {

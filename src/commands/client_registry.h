@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,6 +75,8 @@ class ClientRegistry {
   // Redis.
   void Pause(PauseState state, uint64_t until_ms);
   void Unpause();
+  // Called after every Unpause, from its thread. Set before there are clients.
+  void OnUnpause(std::function<void()> listener) { unpaused_ = std::move(listener); }
   // What changes data waits from now on, and nobody can lift it: the server is about to stop.
   void PauseForStop() { Pause(PauseState::kWrite, kForever); }
   // What must wait now: nothing, commands that change data or publish, or all. Costs one load while nothing is paused.
@@ -114,6 +117,7 @@ class ClientRegistry {
   std::atomic<uint64_t> rejected_{0};
   std::atomic<uint64_t> bytes_in_{0};
   std::atomic<uint64_t> bytes_out_{0};
+  std::function<void()> unpaused_ = [] {};
   // End of the pause in monotonic ms, times two, plus one when everything is paused; 0 for none.
   std::atomic<uint64_t> pause_{0};
 };

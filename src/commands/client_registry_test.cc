@@ -63,6 +63,18 @@ TEST_F(ClientRegistryTest, RefusesNamesThatWouldBreakTheList) {
   EXPECT_EQ(a_.name, "");
 }
 
+TEST_F(ClientRegistryTest, WhoWaitsForAPauseIsToldOfItsEnd) {
+  int told = 0;
+  registry_.OnUnpause([&] {
+    ++told;
+    EXPECT_EQ(registry_.pause_state(), PauseState::kNone);
+  });
+  registry_.Pause(PauseState::kAll, ClientRegistry::MonotonicMillis() + 100'000);
+  EXPECT_EQ(told, 0);
+  registry_.Unpause();
+  EXPECT_EQ(told, 1);
+}
+
 TEST_F(ClientRegistryTest, APauseIsOnlyMadeLongerAndStricter) {
   const uint64_t now = ClientRegistry::MonotonicMillis();
   EXPECT_EQ(registry_.pause_state(), PauseState::kNone);

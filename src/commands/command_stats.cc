@@ -37,14 +37,42 @@ CommandStats::Block* CommandStats::NewBlock() {
   return blocks_.back().get();
 }
 
-CommandStats::Counters& CommandStats::Mine(const CommandSpec& spec) {
+CommandStats::Block& CommandStats::Mine() {
   thread_local uint64_t instance = 0;
   thread_local Block* block = nullptr;
   if (instance != instance_) [[unlikely]] {
     block = NewBlock();
     instance = instance_;
   }
-  return block->counters[CommandTable::Get().Number(spec)];
+  return *block;
+}
+
+CommandStats::Counters& CommandStats::Mine(const CommandSpec& spec) {
+  return Mine().counters[CommandTable::Get().Number(spec)];
+}
+
+void CommandStats::CountLookups(const types::Keyspace::Lookups& lookups) {
+  if (lookups.hits + lookups.misses == 0) return;
+  Block& mine = Mine();
+  mine.hits += lookups.hits;
+  mine.misses += lookups.misses;
+}
+
+types::Keyspace::Lookups CommandStats::TotalLookups() const {
+  types::Keyspace::Lookups sum;
+  for (const auto& block : blocks_) {
+    sum.hits += block->hits;
+    sum.misses += block->misses;
+  }
+  return sum;
+}
+
+types::Keyspace::Lookups CommandStats::lookups() const {
+  MutexLock lock(mutex_);
+  types::Keyspace::Lookups sum = TotalLookups();
+  sum.hits -= lookups_at_reset_.hits;
+  sum.misses -= lookups_at_reset_.misses;
+  return sum;
 }
 
 void CommandStats::CountCall(const CommandSpec& spec, uint64_t nanos, bool ok) {
@@ -118,6 +146,7 @@ void CommandStats::Reset() {
   MutexLock lock(mutex_);
   at_reset_.resize(CommandTable::Get().rows().size());
   for (size_t i = 0; i < at_reset_.size(); ++i) at_reset_[i] = Total(i);
+  lookups_at_reset_ = TotalLookups();
   errors_.clear();
   sampled_ms_ = 0;
   sampled_calls_ = 0;

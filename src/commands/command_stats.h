@@ -39,6 +39,8 @@ class CommandStats {
 
   // One call that ran. `nanos`: how long the handler took; `ok`: its reply was no error.
   void CountCall(const CommandSpec& spec, uint64_t nanos, bool ok);
+  // What the call looked up for its client.
+  void CountLookups(const types::Keyspace::Lookups& lookups);
   // One that was refused before it ran (arity, AUTH, MULTI, a full disk).
   void CountRejected(const CommandSpec& spec);
   // An error reply; counted by its first word.
@@ -56,6 +58,7 @@ class CommandStats {
   };
   Sum sum(size_t number) const ABSL_LOCKS_EXCLUDED(mutex_);
   uint64_t calls() const ABSL_LOCKS_EXCLUDED(mutex_);
+  types::Keyspace::Lookups lookups() const ABSL_LOCKS_EXCLUDED(mutex_);
   using Errors = absl::btree_map<std::string, uint64_t>;
   Errors errors() const ABSL_LOCKS_EXCLUDED(mutex_);
   // CONFIG RESETSTAT; LATENCY RESET leaves these alone.
@@ -74,16 +77,20 @@ class CommandStats {
   struct Block {
     explicit Block(size_t commands) : counters(commands) {}
     std::vector<Counters> counters;
+    Relaxed<uint64_t> hits, misses;
   };
 
+  Block& Mine();
   Counters& Mine(const CommandSpec& spec);
   Block* NewBlock() ABSL_LOCKS_EXCLUDED(mutex_);
   Sum Total(size_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  types::Keyspace::Lookups TotalLookups() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint64_t instance_;  // tells apart instances at the same address (tests)
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<Block>> blocks_ ABSL_GUARDED_BY(mutex_);
   std::vector<Sum> at_reset_ ABSL_GUARDED_BY(mutex_);
+  types::Keyspace::Lookups lookups_at_reset_ ABSL_GUARDED_BY(mutex_);
   Errors errors_ ABSL_GUARDED_BY(mutex_);
   uint64_t sampled_ms_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t sampled_calls_ ABSL_GUARDED_BY(mutex_) = 0;

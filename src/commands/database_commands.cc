@@ -117,7 +117,7 @@ absl::Status Copy(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const CopyOptions options, ParseCopyOptions(ctx));
   if (options.db == ctx.keys().db() && ctx.args[1] == ctx.args[2]) return SameObject();
   Keyspace target = ctx.keys_of(options.db);
-  TM_ASSIGN_OR_RETURN(const Key from, ctx.keys().Find(ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(const Key from, ctx.keys().Lookup(ctx.args[1]));
   TM_ASSIGN_OR_RETURN(Key to, target.Find(ctx.args[2]));
   if (!from || (to && !options.replace)) {
     ctx.out.Integer(0);

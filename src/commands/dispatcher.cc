@@ -202,6 +202,7 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
                                     kv::Tier tier, bool may_wait) {
   Context ctx{.args = args, .out = out, .client = client, .server = server_, .may_wait = may_wait};
   const size_t mark = out.size();
+  types::Keyspace::Lookups lookups;
   absl::Status status;
   if ((spec.flags & kRows) == 0) {
     status = spec.handler(ctx);
@@ -209,7 +210,9 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
     const auto body = [&](kv::Txn& txn) {
       types::Keyspace keyspace(txn, client.db);
       ctx.keyspace = &keyspace;
-      return spec.handler(ctx);
+      const absl::Status done = spec.handler(ctx);
+      lookups = keyspace.lookups();
+      return done;
     };
     if ((spec.flags & kWrite) != 0) {
       status = server_.engine.Write(tier, (spec.flags & kDenyOom) != 0, body);
@@ -219,6 +222,7 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
     }
   }
   if (!status.ok()) out.Truncate(mark);
+  if (!kv::IsColdRow(status) && !engine::IsStalled(status)) server_.stats.CountLookups(lookups);
   return status;
 }
 
@@ -239,7 +243,9 @@ void Dispatcher::EndMulti(Client& client) {
   server_.watches.RemoveAll(client);
 }
 
-absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies) {
+absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
+                                       types::Keyspace::Lookups* lookups) {
+  *lookups = {};
   DbIndex db = client.db;
   for (size_t i = 0; i < client.queued.size(); ++i) {
     const QueuedCommand& queued = client.queued[i];
@@ -258,6 +264,8 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
     const uint64_t started = NowNanos();
     absl::Status status = queued.spec->handler(ctx);
     if (kv::IsColdRow(status)) return status;
+    lookups->hits += keyspace.lookups().hits;
+    lookups->misses += keyspace.lookups().misses;
     if (!status.ok()) {
       server_.engine.RollBackTo(txn, mark);
       out.Truncate(0);
@@ -299,14 +307,16 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
   client.last_end_nanos = 0;
   std::vector<std::string> replies(client.queued.size());
   bool holds = true;
+  types::Keyspace::Lookups lookups;
   const auto body = [&](kv::Txn& txn) -> absl::Status {
     TM_ASSIGN_OR_RETURN(holds, WatchHolds(client, txn));
-    return holds ? RunQueuedRows(client, txn, replies) : absl::OkStatus();
+    return holds ? RunQueuedRows(client, txn, replies, &lookups) : absl::OkStatus();
   };
   const absl::Status status = (flags & kWrite) != 0 ? server_.engine.Write(tier, (flags & kDenyOom) != 0, body)
                                                     : server_.engine.Read(tier, body);
   if (kv::IsColdRow(status)) return Outcome::kCold;
   if (engine::IsStalled(status)) return Outcome::kStalled;
+  server_.stats.CountLookups(lookups);
   if (!status.ok()) {
     out.Error(fmt::format("EXECABORT Transaction discarded because of: {}", ErrorLine(status)));
   } else if (!holds) {
@@ -328,11 +338,12 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
   const CommandSpec* spec = CommandTable::Get().Resolve(args);
   const uint64_t started = NowNanos();
   const size_t mark = out.size();
+  types::Keyspace::Lookups lookups;
   const absl::Status status = server_.engine.Rehearse([&](kv::Txn& txn) -> absl::Status {
     if (spec == exec_) {
       std::vector<std::string> replies(client.queued.size());
       TM_RETURN_IF_ERROR(WatchHolds(client, txn).status());
-      return RunQueuedRows(client, txn, replies);
+      return RunQueuedRows(client, txn, replies, &lookups);
     }
     types::Keyspace keyspace(txn, client.db);
     if ((spec->flags & kStateful) != 0) {
@@ -340,7 +351,9 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
       return absl::OkStatus();
     }
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
-    return spec->handler(ctx);
+    const absl::Status done = spec->handler(ctx);
+    lookups = keyspace.lookups();
+    return done;
   });
   // A reply made on the way is final for reads that one look at the disk can answer: one key, or a range whose scan
   // sees one moment. Several keys are read again together, so that the client sees them as of one moment.
@@ -355,6 +368,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     out.Truncate(mark);
     out.Error(ErrorLine(status));
   }
+  server_.stats.CountLookups(lookups);
   CountCall(client, *spec, args, NowNanos() - started, status.ok());
   return true;
 }

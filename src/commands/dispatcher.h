@@ -55,7 +55,8 @@ class Dispatcher {
                           bool may_wait);
   Outcome RunExec(Client& client, resp::Writer& out, kv::Tier tier);
   // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`.
-  absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies);
+  absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
+                             types::Keyspace::Lookups* lookups);
   void RunQueuedOthers(Client& client, std::vector<std::string>& replies);
   absl::StatusOr<bool> WatchHolds(Client& client, kv::Txn& txn) const;
   void EndMulti(Client& client);

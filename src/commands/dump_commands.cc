@@ -37,7 +37,7 @@ absl::StatusOr<std::string> HashPayload(Context& ctx, Key key) {
 }
 
 absl::Status Dump(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1]));
   std::string payload;
   if (key.type == Type::kString) {
     payload = format::RdbStringPayload(key.string);

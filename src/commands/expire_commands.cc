@@ -86,7 +86,7 @@ absl::Status PExpireAt(Context& ctx) { return SetExpire(ctx, "pexpireat", Unit::
 
 // -2 without the key, -1 without an expiry; seconds are rounded, as Redis does.
 absl::Status TellExpire(Context& ctx, Unit unit, From from) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1]));
   if (!key || key.expire_ms == 0) {
     ctx.out.Integer(key ? -1 : -2);
     return absl::OkStatus();

@@ -62,7 +62,7 @@ absl::Status HSetNx(Context& ctx) {
 }
 
 absl::Status HGet(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Find(ctx.keys(), ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Lookup(ctx.keys(), ctx.args[1]));
   TM_ASSIGN_OR_RETURN(const kv::Value found, hash.Get(ctx.args[2]));
   if (found) {
     ctx.out.Bulk(Keyspace::MemberBytes(found));
@@ -73,7 +73,7 @@ absl::Status HGet(Context& ctx) {
 }
 
 absl::Status HMGet(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Find(ctx.keys(), ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Lookup(ctx.keys(), ctx.args[1]));
   ctx.out.Array(ctx.args.size() - 2);
   for (const std::string_view field : ctx.args.subspan(2)) {
     TM_ASSIGN_OR_RETURN(const kv::Value found, hash.Get(field));
@@ -87,21 +87,21 @@ absl::Status HMGet(Context& ctx) {
 }
 
 absl::Status HExists(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Find(ctx.keys(), ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Lookup(ctx.keys(), ctx.args[1]));
   TM_ASSIGN_OR_RETURN(const kv::Value found, hash.Get(ctx.args[2]));
   ctx.out.Integer(found ? 1 : 0);
   return absl::OkStatus();
 }
 
 absl::Status HStrLen(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Find(ctx.keys(), ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(Hash hash, Hash::Lookup(ctx.keys(), ctx.args[1]));
   TM_ASSIGN_OR_RETURN(const kv::Value found, hash.Get(ctx.args[2]));
   ctx.out.Integer(static_cast<int64_t>(Keyspace::MemberBytes(found).size()));
   return absl::OkStatus();
 }
 
 absl::Status HLen(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Hash hash, Hash::Find(ctx.keys(), ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(const Hash hash, Hash::Lookup(ctx.keys(), ctx.args[1]));
   ctx.out.Integer(static_cast<int64_t>(hash.size()));
   return absl::OkStatus();
 }
@@ -169,7 +169,7 @@ absl::Status WriteAll(Context& ctx, resp::Writer::Kind kind, bool fields, bool v
     ++count;
     return true;
   };
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1], Type::kHash));
+  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
   while (key) {
     TM_RETURN_IF_ERROR(ctx.keys().VisitMembers(key.collection, 0, kNoLimit, write));
     const kv::CollectionId visited = key.collection;
@@ -192,7 +192,7 @@ std::mt19937_64& Random() {
 }
 
 absl::Status HRandFieldOne(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kHash));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
   TM_ASSIGN_OR_RETURN(const std::vector<HashField> fields, RandomFields(ctx.keys(), key, 1, true, Random()));
   if (fields.empty()) {
     ctx.out.Null();
@@ -211,7 +211,7 @@ absl::Status HRandField(Context& ctx) {
   if (ctx.args.size() > 3 && !with_values) return SyntaxError();
   if (with_values && (count < -kMax / 2 || count > kMax / 2)) return InvalidArgument("ERR value is out of range");
 
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kHash));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
   if (key && count < -kMaxDraws) return InvalidArgument("ERR value is out of range");
   const auto wanted = static_cast<uint64_t>(std::abs(count));
   TM_ASSIGN_OR_RETURN(const std::vector<HashField> fields, RandomFields(ctx.keys(), key, wanted, count < 0, Random()));
@@ -227,7 +227,7 @@ absl::Status HRandField(Context& ctx) {
 
 absl::Status HScan(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const uint64_t cursor, ParseCursor(ctx.args[2]));
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kHash));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
   types::MemberPage page;
   if (key) {
     TM_ASSIGN_OR_RETURN(const ScanOptions options, ScanOptions::Parse(ctx.args.subspan(3), false));

@@ -55,9 +55,11 @@ void WriteStatsSection(Server& server, std::string* out) {
   Field(out, "sync_full_bytes", syncs.snapshot_bytes_sent);
   Field(out, "expired_keys", engine.expired_keys);
   Field(out, "expired_stale_perc", "0.00");
-  ZeroFields(out,
-             {"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys", "evicted_clients",
-              "total_eviction_exceeded_time", "current_eviction_exceeded_time", "keyspace_hits", "keyspace_misses"});
+  ZeroFields(out, {"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys", "evicted_clients",
+                   "total_eviction_exceeded_time", "current_eviction_exceeded_time"});
+  const types::Keyspace::Lookups lookups = server.stats.lookups();
+  Field(out, "keyspace_hits", lookups.hits);
+  Field(out, "keyspace_misses", lookups.misses);
   Field(out, "pubsub_channels", server.pubsub.Count(Pubsub::Kind::kChannel));
   Field(out, "pubsub_patterns", server.pubsub.Count(Pubsub::Kind::kPattern));
   Field(out, "pubsubshard_channels", server.pubsub.Count(Pubsub::Kind::kShard));

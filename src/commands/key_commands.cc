@@ -33,7 +33,7 @@ absl::Status Del(Context& ctx) {
 absl::Status Exists(Context& ctx) {
   int64_t found = 0;
   for (const std::string_view name : ctx.args.subspan(1)) {
-    TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(name));
+    TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(name));
     found += key ? 1 : 0;
   }
   ctx.out.Integer(found);
@@ -41,7 +41,7 @@ absl::Status Exists(Context& ctx) {
 }
 
 absl::Status Type(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1]));
   ctx.out.Simple(types::TypeName(key.type));
   return absl::OkStatus();
 }

@@ -136,8 +136,8 @@ void ReplyRanges(Context& ctx, const LcsOptions& options, const LengthTable& tab
 }  // namespace
 
 absl::Status Lcs(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key first, ctx.keys().Find(ctx.args[1]));
-  TM_ASSIGN_OR_RETURN(const Key second, ctx.keys().Find(ctx.args[2]));
+  TM_ASSIGN_OR_RETURN(const Key first, ctx.keys().Lookup(ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(const Key second, ctx.keys().Lookup(ctx.args[2]));
   if ((first && first.type != Type::kString) || (second && second.type != Type::kString)) {
     return absl::InvalidArgumentError("ERR The specified keys must contain string values");
   }

@@ -32,7 +32,7 @@ absl::StatusOr<std::string_view> HashEncoding(Context& ctx, const Key& key) {
 }
 
 absl::Status Encoding(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[2]));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[2]));
   switch (key.type) {
     case types::Type::kNone:
       ctx.out.Null();
@@ -49,7 +49,7 @@ absl::Status Encoding(Context& ctx) {
 }
 
 absl::Status Freq(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[2]));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[2]));
   if (key) {
     return InvalidArgument(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
@@ -60,7 +60,7 @@ absl::Status Freq(Context& ctx) {
 }
 
 absl::Status NumberOrNull(Context& ctx, int64_t number) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[2]));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[2]));
   if (key) {
     ctx.out.Integer(number);
   } else {

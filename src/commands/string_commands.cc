@@ -81,7 +81,7 @@ void ReplyValue(Context& ctx, const Key& key) { key ? ctx.out.Bulk(key.string) :
 // ---- Reading ----
 
 absl::Status Get(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ReplyValue(ctx, key);
   return absl::OkStatus();
 }
@@ -89,14 +89,14 @@ absl::Status Get(Context& ctx) {
 absl::Status Mget(Context& ctx) {
   ctx.out.Array(ctx.args.size() - 1);
   for (const std::string_view name : ctx.args.subspan(1)) {
-    TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(name));
+    TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(name));
     key.type == Type::kString ? ctx.out.Bulk(key.string) : ctx.out.Null();
   }
   return absl::OkStatus();
 }
 
 absl::Status Strlen(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ctx.out.Integer(static_cast<int64_t>(key.string.size()));
   return absl::OkStatus();
 }
@@ -104,7 +104,7 @@ absl::Status Strlen(Context& ctx) {
 absl::Status GetRange(Context& ctx) {
   TM_ASSIGN_OR_RETURN(int64_t start, IntegerArg(ctx.args[2]));
   TM_ASSIGN_OR_RETURN(int64_t end, IntegerArg(ctx.args[3]));
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   const auto length = static_cast<int64_t>(key.string.size());
   const bool reversed = start < 0 && end < 0 && start > end;
   if (start < 0) start = std::max<int64_t>(start + length, 0);
@@ -124,7 +124,7 @@ absl::Status SetWithOptions(Context& ctx, const Options& options) {
   if (options.unit != ExpireUnit::kNone) {
     TM_ASSIGN_OR_RETURN(expire_ms, ExpireArg(options.expire, options.unit, ctx.keys().now_ms(), "set"));
   }
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
+  TM_ASSIGN_OR_RETURN(Key key, options.get ? ctx.keys().Lookup(ctx.args[1]) : ctx.keys().Find(ctx.args[1]));
   if (options.get) {
     if (key && key.type != Type::kString) return types::WrongType();
     ReplyValue(ctx, key);
@@ -169,14 +169,14 @@ absl::Status Setex(Context& ctx) { return SetExpiring(ctx, ExpireUnit::kEx, "set
 absl::Status Psetex(Context& ctx) { return SetExpiring(ctx, ExpireUnit::kPx, "psetex"); }
 
 absl::Status Getset(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ReplyValue(ctx, key);
   ctx.keys().PutString(&key, ctx.args[2], 0);
   return absl::OkStatus();
 }
 
 absl::Status Getdel(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ReplyValue(ctx, key);
   if (key) ctx.keys().Remove(&key);
   return absl::OkStatus();
@@ -184,7 +184,7 @@ absl::Status Getdel(Context& ctx) {
 
 absl::Status Getex(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const Options options, ParseOptions(ctx.args.subspan(2), false));
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1], Type::kString));
+  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ReplyValue(ctx, key);
   if (!key) return absl::OkStatus();
   if (options.unit != ExpireUnit::kNone) {

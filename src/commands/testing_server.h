@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "backup/fake_tasks.h"
 #include "base/check.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
@@ -19,7 +20,6 @@
 #include "commands/slowlog.h"
 #include "commands/testing.h"
 #include "commands/testing_replication.h"
-#include "commands/testing_tasks.h"
 #include "commands/watch_table.h"
 
 namespace tidemark::commands::testing {
@@ -48,7 +48,7 @@ class TestServer {
 
   Server& server() { return *server_; }
   FakeHost& host() { return host_; }
-  FakeTasks& tasks() { return tasks_; }
+  backup::FakeTasks& tasks() { return tasks_; }
   FakeReplication& replication() { return replication_; }
   FakeClient& client() { return client_; }
   // A further client; the caller calls Leave before it goes.
@@ -147,7 +147,7 @@ class TestServer {
   Slowlog slowlog_;
   LatencyMonitor latency_;
   CommandStats stats_;
-  FakeTasks tasks_;
+  backup::FakeTasks tasks_;
   FakeReplication replication_;
   FakeHost host_;
   std::unique_ptr<Server> server_;

@@ -222,8 +222,8 @@ absl::Status EngineImpl::OpenFloors() {
   // The names of store and log: without them what they hold would not survive a power failure.
   TM_RETURN_IF_ERROR(fs_.SyncFolder(options_.folder));
   if (recovery_.torn_bytes != 0) {
-    options_.report(fmt::format("log: a torn tail of {} bytes at LSN {} was cut and saved to {}", recovery_.torn_bytes,
-                                recovery_.torn_at.value, recovery_.saved_to));
+    options_.report(fmt::format("log: a torn tail of {} bytes at lsn:{:x} was cut and saved to {}",
+                                recovery_.torn_bytes, recovery_.torn_at.value, recovery_.saved_to));
   }
   return absl::OkStatus();
 }

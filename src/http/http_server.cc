@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/address.h"
 #include "commands/access.h"
 #include "metrics/exposition.h"
 
@@ -24,10 +25,6 @@ constexpr size_t kThreads = 24;
 constexpr int kWaitingFlushes = 16;
 constexpr size_t kMaxBody = 64 << 10;
 constexpr const char* kJson = "application/json";
-
-bool IsLoopback(const std::string& address) {
-  return address.starts_with("127.") || address == "::1" || address.starts_with("::ffff:127.");
-}
 
 void Fail(httplib::Response& response, int code, std::string_view what) {
   response.status = code;
@@ -48,6 +45,7 @@ Json ToJson(const backup::TaskStatus& task) {
           {"lag_bytes", task.lag_bytes},
           {"restorable", task.restorable},
           {"not_restorable", task.not_restorable},
+          {"restorable_known", task.restorable_known},
           {"restorable_from", task.restorable_from.micros},
           {"last_base", task.last_base.micros}};
 }
@@ -154,20 +152,12 @@ class HttpServerImpl final : public HttpServer {
   ~HttpServerImpl() override { Stop(); }
 
   absl::Status Listen(const HttpOptions& options) {
-    int listening = 0;
-    for (std::string_view address : options.addresses) {
-      const bool optional = address.starts_with('-');
-      if (optional) address.remove_prefix(1);
+    return ListenOnEach(options.addresses, [&](std::string_view address) -> absl::Status {
       TM_ASSIGN_OR_RETURN(const bool ok, Serve(std::string(address), options));
-      if (ok) {
-        ++listening;
-      } else if (!optional) {
-        return Errorf(absl::StatusCode::kFailedPrecondition, "http-port: cannot listen on {} port {}", address,
-                      options.port);
-      }
-    }
-    if (listening > 0) return absl::OkStatus();
-    return Errorf(absl::StatusCode::kFailedPrecondition, "http-port: none of the addresses of bind can be listened on");
+      if (ok) return absl::OkStatus();
+      return Errorf(absl::StatusCode::kFailedPrecondition, "http-port: cannot listen on {} port {}", address,
+                    options.port);
+    });
   }
 
   void Stop() override {

@@ -71,9 +71,9 @@ TEST_F(HttpServerTest, AFlushThatSucceedsIs200WithItsPosition) {
   const Json body = Json::parse(response->body);
   EXPECT_EQ(body["results"][0]["success"], true);
   EXPECT_EQ(body["results"][0]["flushed_lsn"], 1000);
-  EXPECT_EQ(tasks_.last_request_.mode, backup::FlushMode::kJoin);
-  EXPECT_EQ(tasks_.last_request_.timeout, std::chrono::milliseconds(9));
-  EXPECT_THAT(tasks_.last_request_.tasks, testing::ElementsAre("t"));
+  EXPECT_EQ(tasks_.last_request.mode, backup::FlushMode::kJoin);
+  EXPECT_EQ(tasks_.last_request.timeout, std::chrono::milliseconds(9));
+  EXPECT_THAT(tasks_.last_request.tasks, testing::ElementsAre("t"));
 }
 
 TEST_F(HttpServerTest, ADeadlineIs504AndANoIs503) {

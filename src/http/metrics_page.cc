@@ -233,13 +233,14 @@ void WriteTasks(const backup::Tasks& tasks, Page& page) {
   each("tidemark_task_restorable", Type::kGauge,
        "an unbroken chain leads from a base, or the origin, to the checkpoint",
        [](const auto& task) { return task.restorable ? 1.0 : 0.0; });
-  each("tidemark_task_restorable_from_timestamp_seconds", Type::kGauge, "oldest moment that can be restored; 0 unknown",
+  each("tidemark_task_restorable_from_timestamp_seconds", Type::kGauge,
+       "oldest moment that can be restored; 0: all there ever was, or unknown",
        [](const auto& task) { return Seconds(task.restorable_from.micros); });
   each("tidemark_task_last_base_timestamp_seconds", Type::kGauge, "Unix time of the last base snapshot; 0 none",
        [](const auto& task) { return Seconds(task.last_base.micros); });
   each("tidemark_task_flushes_total", Type::kCounter, "flushes that ended",
        [](const auto& task) { return Number(task.flushes); });
-  each("tidemark_task_forced_flushes_total", Type::kCounter, "flushes that somebody asked for",
+  each("tidemark_task_forced_flushes_total", Type::kCounter, "calls of force flush; many may share one flush",
        [](const auto& task) { return Number(task.forced_flushes); });
   each("tidemark_task_flush_failures_total", Type::kCounter, "attempts of flushes that failed",
        [](const auto& task) { return Number(task.failures); });

@@ -113,7 +113,7 @@ absl::StatusOr<uint64_t> Retention::Purge() {
     persist = table_.dirty();
   }
   for (const Lease& lease : broken) {
-    notice_(fmt::format("log: lease {} at LSN {} is broken: it {}", lease.name, lease.position.value, lease.broken));
+    notice_(fmt::format("log: lease {} at lsn:{:x} is broken: it {}", lease.name, lease.position.value, lease.broken));
   }
   if (persist) TM_RETURN_IF_ERROR(Persist());
   std::vector<Lsn> deletable;

@@ -56,6 +56,12 @@ absl::StatusOr<Credentials> CredentialSource::Look() const {
   if (!credentials.access_key.empty() && !credentials.secret_access_key.empty()) return credentials;
   std::string path = Environment("AWS_SHARED_CREDENTIALS_FILE");
   if (path.empty()) path = Environment("HOME") + "/.aws/credentials";
+  // Relative to what depends on where the server was started, and it would be another file after the next start.
+  if (!path.starts_with('/')) {
+    return Errorf(absl::StatusCode::kPermissionDenied,
+                  "no credentials: AWS_SHARED_CREDENTIALS_FILE needs the file's whole path, from / on, and is '{}'",
+                  path);
+  }
   std::string profile = Environment("AWS_PROFILE");
   if (profile.empty()) profile = "default";
   absl::Status why;

@@ -58,6 +58,13 @@ TEST_F(CredentialsTest, ThatThereAreNoneIsSaidWithThePlaces) {
   EXPECT_NE(Message(status).find("AWS_ACCESS_KEY_ID"), std::string_view::npos) << status;
 }
 
+TEST_F(CredentialsTest, ARelativePathIsRefusedForItIsAnotherFileAfterTheNextStart) {
+  setenv("AWS_SHARED_CREDENTIALS_FILE", "credentials", 1);
+  const absl::Status status = CredentialSource(Credentials{}).Get().status();
+  EXPECT_TRUE(absl::IsPermissionDenied(status));
+  EXPECT_NE(Message(status).find("whole path"), std::string_view::npos) << status;
+}
+
 TEST_F(CredentialsTest, RefusedOnesAreReadAgain) {
   WriteFile("[default]\naws_access_key_id = old\naws_secret_access_key = s\n");
   CredentialSource source(Credentials{});

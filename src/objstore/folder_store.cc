@@ -59,10 +59,14 @@ FolderStore::FolderStore(FileSystem& fs, std::string folder, const OpenOptions& 
       folder_(std::move(folder)),
       aside_folder_(fmt::format("{}/{}", folder_, kAside)),
       display_uri_("local://" + folder_),
+      must_exist_(options.must_exist),
       writes_(options.rate_limit),
       reads_(options.rate_limit) {}
 
 absl::Status FolderStore::Open() {
+  if (must_exist_ && access(folder_.c_str(), F_OK) != 0 && errno == ENOENT) {
+    return Errorf(absl::StatusCode::kNotFound, "there is no folder {}", folder_);
+  }
   if (absl::Status made = fs_.CreateFolder(folder_); !made.ok()) {
     struct stat info {};
     if (stat(folder_.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) {

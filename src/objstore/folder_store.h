@@ -31,7 +31,8 @@ class FolderStore final : public ObjectStore {
   // Probe's cleaning) asks the real file system.
   FolderStore(FileSystem& fs, std::string folder, const OpenOptions& options);
 
-  // Makes the folder where it is missing, and remembers which one it is. FAILED_PRECONDITION where it is none.
+  // Makes the folder where it is missing, and remembers which one it is. FAILED_PRECONDITION where it is none,
+  // NOT_FOUND where it is missing and the options say that it must exist.
   absl::Status Open();
 
   absl::Status Put(std::string_view key, std::string_view bytes, PutCondition condition) override;
@@ -70,6 +71,7 @@ class FolderStore final : public ObjectStore {
   const std::string folder_;
   const std::string aside_folder_;
   const std::string display_uri_;
+  const bool must_exist_;
   Stopper stopper_;
   RateLimiter writes_;
   RateLimiter reads_;

@@ -57,6 +57,15 @@ TEST_F(FolderStoreTest, ProbeRemovesWhatDeadProcessesLeftAndNotWhatTheLivingWrit
   EXPECT_TRUE(ListAll(*store, "")->empty());
 }
 
+TEST_F(FolderStoreTest, WhoOnlyReadsMakesNoFolder) {
+  const absl::Status missing = Open("local://" + folder_, {.must_exist = true}).status();
+  EXPECT_TRUE(absl::IsNotFound(missing)) << missing;
+  EXPECT_NE(Message(missing).find(folder_), std::string_view::npos) << missing;
+  EXPECT_FALSE(fs::exists(folder_));
+  ASSERT_OK(Store()->Put("a", "1", PutCondition::kNone));
+  EXPECT_EQ((*Open("local://" + folder_, {.must_exist = true}))->Get("a").value(), "1");
+}
+
 TEST_F(FolderStoreTest, AFileInThePlaceOfTheFolderIsSaid) {
   std::ofstream(folder_).put('x');
   const absl::Status status = Open("local://" + folder_, OpenOptions()).status();

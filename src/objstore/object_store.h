@@ -119,13 +119,15 @@ struct OpenOptions {
   uint64_t rate_limit = 0;
   // Connections at the same time.
   int connections = 8;
+  // For who only reads: a folder that is not there is NOT_FOUND, and is not made.
+  bool must_exist = false;
 };
 
 // local:///absolute/path, or s3://bucket/prefix?access-key=&secret-access-key=&session-token=&endpoint=&region=
 // &force-path-style=&storage-class=&sse=&sse-kms-key-id= (as `br` names them; values URL-encoded). Credentials not in
 // the URI come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the profile of AWS_PROFILE in
 // AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials), read again when they have expired. Contacts nobody; a folder is
-// made if missing.
+// made if missing (but see must_exist).
 absl::StatusOr<std::unique_ptr<ObjectStore>> Open(std::string_view uri, const OpenOptions& options);
 
 // The URI as it may be shown: secrets left out.

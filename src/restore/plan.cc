@@ -256,7 +256,7 @@ class Planner {
     for (const archive::ManifestFile& file : plan->manifest->files) {
       const std::string key = format::FileKey(file.content);
       if (catalog_.files.contains(key)) continue;
-      return Errorf(absl::StatusCode::kFailedPrecondition, "the base {} is not whole: its file {} ({}) is missing",
+      return Errorf(absl::StatusCode::kDataLoss, "the base {} is not whole: its file {} ({}) is missing",
                     plan->base->key, key, file.name);
     }
     return absl::OkStatus();
@@ -281,12 +281,17 @@ class Planner {
 
 }  // namespace
 
+std::string DescribeWindow(const archive::Window& window) {
+  return fmt::format("{} to {} (from lsn:{:x} to before lsn:{:x})", FormatTime(window.from), FormatTime(window.to),
+                     window.from_lsn.value, window.to_lsn.value);
+}
+
 std::string DescribeWindows(const Catalog& catalog) {
   const std::vector<archive::Window> windows = archive::RestorableWindows(catalog);
   if (windows.empty()) return "nothing in this archive can be restored yet";
   std::string text = "what can be restored: ";
   for (size_t i = 0; i < windows.size(); ++i) {
-    text += fmt::format("{}{} to {}", i == 0 ? "" : ", ", FormatTime(windows[i].from), FormatTime(windows[i].to));
+    text += (i == 0 ? "" : ", ") + DescribeWindow(windows[i]);
   }
   return text;
 }

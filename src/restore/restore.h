@@ -43,10 +43,10 @@ struct Plan {
 
   bool exact() const { return short_micros == 0 && short_bytes == 0; }
 };
-// NOT_FOUND when there is no archive. FAILED_PRECONDITION names the gap (the missing range and the objects beside it),
-// the file that a base lacks (when the catalog was loaded with files), or says why no base leads there, with the
-// windows that can be restored. `pinned_base`: key of the base to begin with, as a restore that was begun has to;
-// empty: the newest that leads to the target.
+// NOT_FOUND when there is no archive. FAILED_PRECONDITION names the gap (the missing range and the objects beside it)
+// or says why no base leads there, with the windows that can be restored; DATA_LOSS names a damaged manifest, or the
+// file that a base lacks (when the catalog was loaded with files). `pinned_base`: key of the base to begin with, as a
+// restore that was begun has to; empty: the newest that leads to the target.
 absl::StatusOr<Plan> MakePlan(objstore::ObjectStore& store, const archive::Catalog& catalog, const Target& target,
                               const std::string& pinned_base = {});
 
@@ -56,7 +56,9 @@ archive::LeaseNeeds NeedsOf(const Plan& plan);
 // The moment up to which a store is whole after the plan was carried out and `last_record` was the last applied.
 Timestamp MomentReached(const Target& target, const Plan& plan, Timestamp last_record);
 
-// "what can be restored: A to B, C to D", for messages.
+// "A to B (from lsn:X to before lsn:Y)": each can be given to ParseTarget.
+std::string DescribeWindow(const archive::Window& window);
+// "what can be restored: A to B …, C to D …", for messages.
 std::string DescribeWindows(const archive::Catalog& catalog);
 
 // What becomes of keys that were to expire after the target: expiry stands still at the target until the operator lets

@@ -14,7 +14,7 @@ constexpr int kTsoLogicalBits = 18;
 
 absl::Status BadTarget(std::string_view text, std::string_view why) {
   return InvalidArgument(
-      "'{}' is no moment to restore to: {}. A moment is latest, lsn:HEX, a time with its zone "
+      "'{}' is no moment to restore to: {}. A moment is latest, lsn:HEX, offset:DECIMAL, a time with its zone "
       "(2026-03-01T12:00:00.123456Z, 2026-03-01T13:00:00+01:00, '2026-03-01 13:00:00+0100'), a TSO, or Unix seconds "
       "with a decimal point (1772366400.5)",
       text, why);
@@ -150,6 +150,13 @@ absl::StatusOr<Target> ParseTarget(std::string_view text) {
     target.kind = Target::Kind::kLsn;
     if (!ParseWhole(digits, 16, &target.lsn.value)) {
       return BadTarget(text, "after lsn: comes a hexadecimal number of at most 16 digits");
+    }
+    return target;
+  }
+  if (text.starts_with("offset:")) {
+    target.kind = Target::Kind::kLsn;
+    if (!ParseWhole(text.substr(7), 10, &target.lsn.value)) {
+      return BadTarget(text, "after offset: comes a decimal number, as INFO and JSON write LSNs");
     }
     return target;
   }

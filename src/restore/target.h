@@ -24,9 +24,10 @@ struct Target {
   }
 };
 
-// "latest", "lsn:HEX", RFC 3339 with a zone ("2026-03-01T12:00:00.123456Z"), br's '2018-05-11 01:42:23+0800', a TSO
-// (a plain number ≥ 2^40: milliseconds << 18), Unix seconds with a decimal point. Digits below a microsecond are
-// dropped. INVALID_ARGUMENT says which are taken, and what is missing where that is plain (the zone).
+// "latest", "lsn:HEX", "offset:DECIMAL" (LSNs as INFO and JSON write them), RFC 3339 with a zone
+// ("2026-03-01T12:00:00.123456Z"), br's '2018-05-11 01:42:23+0800', a TSO (a plain number ≥ 2^40: milliseconds << 18),
+// Unix seconds with a decimal point. Digits below a microsecond are dropped. INVALID_ARGUMENT says which are taken, and
+// what is missing where that is plain (the zone).
 absl::StatusOr<Target> ParseTarget(std::string_view text);
 // ParseTarget of it gives the same target back, but for its timeline.
 std::string FormatTarget(const Target& target);

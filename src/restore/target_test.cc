@@ -49,6 +49,9 @@ TEST(TargetTest, TakesPositionsAndTheEnd) {
   EXPECT_EQ(ParseTarget("lsn:1000")->lsn, Lsn{0x1000});
   EXPECT_EQ(ParseTarget("lsn:0xDEADbeef")->lsn, Lsn{0xdeadbeef});
   EXPECT_EQ(ParseTarget("lsn:ffffffffffffffff")->kind, Target::Kind::kLsn);
+  EXPECT_EQ(ParseTarget("offset:1000")->lsn, Lsn{1000});
+  EXPECT_EQ(FormatTarget(*ParseTarget("offset:4096")), "lsn:1000");
+  EXPECT_FALSE(ParseTarget("offset:10a").ok());
 }
 
 TEST(TargetTest, RefusesWhatCouldMeanSeveralMomentsOrNone) {

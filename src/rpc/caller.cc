@@ -1,17 +1,9 @@
 #include "rpc/caller.h"
 
+#include "base/address.h"
 #include "commands/access.h"
 
 namespace tidemark::rpc {
-namespace {
-
-// gRPC's peers: "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:…".
-bool IsLoopback(const std::string& peer) {
-  return peer.starts_with("ipv4:127.") || peer.starts_with("ipv6:[::1]") || peer.starts_with("ipv6:%5B::1%5D") ||
-         peer.starts_with("unix:");
-}
-
-}  // namespace
 
 grpc::Status Admit(const Services& services, const grpc::ServerContextBase& context) {
   std::string user;
@@ -25,7 +17,8 @@ grpc::Status Admit(const Services& services, const grpc::ServerContextBase& cont
     user = credentials->user;
     password = credentials->password;
   }
-  const absl::Status status = services.access(IsLoopback(context.peer()), user, password);
+  const bool own = context.peer().starts_with("unix:") || IsLoopback(PeerHost(context));
+  const absl::Status status = services.access(own, user, password);
   return status.ok() ? grpc::Status::OK : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(Message(status)));
 }
 

@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/support/server_interceptor.h>
 
+#include "base/address.h"
 #include "rpc/backup_service.h"
 #include "rpc/caller.h"
 #include "rpc/credentials.h"
@@ -69,24 +70,16 @@ class RpcServerImpl final : public RpcServer {
 
   absl::Status Listen(const RpcOptions& options) {
     TM_ASSIGN_OR_RETURN(const auto credentials, ServerCredentials(options.tls));
-    int listening = 0;
     // One server an address: gRPC makes a whole server fail when one address of it does.
-    for (std::string_view address : options.addresses) {
-      const bool optional = address.starts_with('-');
+    return ListenOnEach(options.addresses, [&](std::string_view address) -> absl::Status {
       // gRPC's IPv4 wildcard takes IPv6 as well.
-      if (address.ends_with("::*") && all_ && listening > 0) continue;
-      if (optional) address.remove_prefix(1);
+      if (address == "::*" && all_ && !servers_.empty()) return absl::OkStatus();
       const uint16_t port = options.port != 0 ? options.port : port_;
       all_ = all_ || address == "*" || address == "0.0.0.0";
-      if (Serve(ListenAddress(address, port), credentials)) {
-        ++listening;
-      } else if (!optional) {
-        return Errorf(absl::StatusCode::kFailedPrecondition, "rpc-port: cannot listen on {}",
-                      ListenAddress(address, port));
-      }
-    }
-    if (listening > 0) return absl::OkStatus();
-    return Errorf(absl::StatusCode::kFailedPrecondition, "rpc-port: none of the addresses of bind can be listened on");
+      if (Serve(ListenAddress(address, port), credentials)) return absl::OkStatus();
+      return Errorf(absl::StatusCode::kFailedPrecondition, "rpc-port: cannot listen on {}",
+                    ListenAddress(address, port));
+    });
   }
 
   void Stop() override {

@@ -115,7 +115,7 @@ TEST_F(RpcServerTest, FlushNowWaitsAndAnswersWithThePosition) {
   EXPECT_EQ(response.results(0).task_name(), "t");
   EXPECT_TRUE(response.results(0).success());
   EXPECT_EQ(response.results(0).flushed_lsn(), 1000u);
-  EXPECT_EQ(tasks_.last_request_.timeout, milliseconds(1234));
+  EXPECT_EQ(tasks_.last_request.timeout, milliseconds(1234));
 }
 
 TEST_F(RpcServerTest, ACallerWhoGoesLeavesNoWaiterBehind) {

@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::milliseconds kNoPatience(0);
 constexpr std::chrono::milliseconds kTick(500);
 constexpr std::chrono::milliseconds kParkRetry(5);
+// A pause may be for ever (the server stops); then looking now and then does no harm.
+constexpr uint64_t kPauseRetryMs = 3'600'000;
 
 }  // namespace
 
@@ -167,6 +169,12 @@ void IoThread::SendTurn(Lsn needed) {
 }
 
 void IoThread::Park(std::shared_ptr<Session> session) {
+  if (const uint64_t left = clients_.PauseLeft(); left > 0) {
+    paused_.push_back(std::move(session));
+    if (paused_.size() > 1) return;
+    RunAfter(std::chrono::milliseconds(std::min(left, kPauseRetryMs)), [this] { RetryPaused(); });
+    return;
+  }
   parked_.push_back(std::move(session));
   if (parked_.size() > 1) return;
   RunAfter(kParkRetry, [this] { RetryParked(); });
@@ -175,6 +183,12 @@ void IoThread::Park(std::shared_ptr<Session> session) {
 void IoThread::RetryParked() {
   std::vector<std::shared_ptr<Session>> sessions;
   sessions.swap(parked_);
+  for (const std::shared_ptr<Session>& session : sessions) session->Retry();
+}
+
+void IoThread::RetryPaused() {
+  std::vector<std::shared_ptr<Session>> sessions;
+  sessions.swap(paused_);
   for (const std::shared_ptr<Session>& session : sessions) session->Retry();
 }
 
@@ -210,6 +224,7 @@ void IoThread::CloseSessions() {
   turn_.clear();
   waiting_.clear();
   parked_.clear();
+  paused_.clear();
 }
 
 void IoThread::ScheduleTick() {

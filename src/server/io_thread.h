@@ -64,8 +64,11 @@ class IoThread {
   void AddToTurn(std::shared_ptr<Session> session) { turn_.push_back(std::move(session)); }
   // The session has output held until the log is durable.
   void AddWaiter(std::shared_ptr<Session> session) { waiting_.push_back(std::move(session)); }
-  // The session waits for the store to catch up or for a pause to end: tried again every few milliseconds.
+  // The session waits for a pause to end, and is tried again then, or for the store to catch up, and is tried again
+  // every few milliseconds.
   void Park(std::shared_ptr<Session> session);
+  // The pause is over: those who wait for that go on.
+  void RetryPaused();
   // Work accounted to the turn, which ends when it has had its share.
   void CountCommands(size_t commands) { commands_left_ -= std::min(commands, commands_left_); }
   void CountRead(size_t bytes) { bytes_read_ += bytes; }
@@ -114,6 +117,7 @@ class IoThread {
   std::vector<std::shared_ptr<Session>> turn_;
   std::vector<std::shared_ptr<Session>> waiting_;
   std::vector<std::shared_ptr<Session>> parked_;
+  std::vector<std::shared_ptr<Session>> paused_;
   std::vector<std::shared_ptr<Session>> sessions_;
   std::atomic<size_t> session_count_{0};
 

@@ -10,8 +10,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <iterator>
+#include <sstream>
 #include <system_error>
 #include <utility>
+
+#include "base/address.h"
 
 namespace tidemark::server {
 namespace {
@@ -27,13 +31,13 @@ constexpr std::string_view kDenied =
     "requirepass, or bind to the loopback address, or set protected-mode to no.\r\n";
 
 // An IPv4 client of an IPv6 socket is shown as what it is.
-std::string AddressText(const sockaddr_storage& address) {
+std::string HostOf(const sockaddr_storage& address) {
   char text[INET6_ADDRSTRLEN] = "?";
   if (address.ss_family == AF_INET) {
     sockaddr_in v4;
     std::memcpy(&v4, &address, sizeof(v4));
     ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
-    return fmt::format("{}:{}", text, ntohs(v4.sin_port));
+    return text;
   }
   sockaddr_in6 v6;
   std::memcpy(&v6, &address, sizeof(v6));
@@ -42,24 +46,14 @@ std::string AddressText(const sockaddr_storage& address) {
   } else {
     ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
   }
-  return fmt::format("{}:{}", text, ntohs(v6.sin6_port));
+  return text;
 }
 
-bool IsLoopback(const sockaddr_storage& address) {
-  constexpr uint32_t kMask = 0xff000000;
-  constexpr uint32_t kLoopback = 0x7f000000;
-  uint32_t v4 = 0;
-  if (address.ss_family == AF_INET) {
-    sockaddr_in in;
-    std::memcpy(&in, &address, sizeof(in));
-    v4 = in.sin_addr.s_addr;
-  } else {
-    sockaddr_in6 v6;
-    std::memcpy(&v6, &address, sizeof(v6));
-    if (!IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
-    std::memcpy(&v4, &v6.sin6_addr.s6_addr[12], sizeof(v4));
-  }
-  return (ntohl(v4) & kMask) == kLoopback;
+std::string AddressText(const sockaddr_storage& address) {
+  // The port stands at the same place in both kinds.
+  sockaddr_in6 any;
+  std::memcpy(&any, &address, sizeof(any));
+  return fmt::format("{}:{}", HostOf(address), ntohs(any.sin6_port));
 }
 
 // An address as `bind` has it. False when it is none.
@@ -113,16 +107,7 @@ Listener::Listener(std::span<const std::unique_ptr<IoThread>> threads, SessionSe
     : threads_(threads), services_(services) {}
 
 absl::Status Listener::Listen(std::span<const std::string> addresses, uint16_t port, int backlog) {
-  for (std::string_view address : addresses) {
-    const bool optional = address.starts_with('-');
-    if (optional) address.remove_prefix(1);
-    absl::Status status = ListenOn(address, port, backlog);
-    if (!status.ok() && !optional) return status;
-  }
-  if (acceptors_.empty()) {
-    return Errorf(absl::StatusCode::kUnavailable, "none of the addresses of bind can be listened on");
-  }
-  return absl::OkStatus();
+  return ListenOnEach(addresses, [&](std::string_view address) { return ListenOn(address, port, backlog); });
 }
 
 absl::Status Listener::ListenOn(std::string_view text, uint16_t port, int backlog) {
@@ -194,7 +179,7 @@ void Listener::Accepted(Socket socket, const sockaddr_storage& remote, IoThread&
     SayAndClose(std::move(socket), kTooMany);
     return;
   }
-  if (settings.protected_mode && !settings.has_password && !IsLoopback(remote)) {
+  if (settings.protected_mode && !settings.has_password && !IsLoopback(HostOf(remote))) {
     services_.clients.CountRejected();
     SayAndClose(std::move(socket), kDenied);
     return;
@@ -207,6 +192,11 @@ void Listener::Accepted(Socket socket, const sockaddr_storage& remote, IoThread&
   session->local_address = AddressText(local);
   session->authenticated = !settings.has_password;
   thread.Post([session = std::move(session)] { session->Start(); });
+}
+
+std::vector<std::string> BindAddresses(const config::Config& config) {
+  std::istringstream words(config.Text("bind"));
+  return {std::istream_iterator<std::string>(words), {}};
 }
 
 uint64_t RaiseFileLimit(uint64_t clients) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "config/config.h"
 #include "server/io_thread.h"
 #include "server/poller.h"
 #include "server/session.h"
@@ -56,6 +57,9 @@ class Listener {
   size_t next_thread_ = 0;
   bool complained_ = false;
 };
+
+// The words of `bind`.
+std::vector<std::string> BindAddresses(const config::Config& config);
 
 // Lets this process open `clients` connections beside the files of log and store. Returns how many connections the
 // system allows, at most `clients`.

@@ -11,7 +11,6 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <sstream>
 #include <utility>
 
 #include "base/check.h"
@@ -55,10 +54,11 @@ void SetLimit(OutputLimit& limit, const config::OutputLimit& value) {
 void ReportLoss(const std::vector<backup::FlushOutcome>& outcomes) {
   for (const backup::FlushOutcome& outcome : outcomes) {
     if (outcome.success) {
-      spdlog::info("Backup task {}: the archive has everything up to LSN {}; RPO 0", outcome.task,
+      spdlog::info("Backup task {}: the archive has everything up to lsn:{:x}; RPO 0", outcome.task,
                    outcome.flushed.value);
     } else {
-      spdlog::warn("Backup task {}: the archive ends at LSN {}; RPO {:.3f} s: {}", outcome.task, outcome.flushed.value,
+      // The error names the task.
+      spdlog::warn("Backup: the archive ends at lsn:{:x}; RPO {:.3f} s: {}", outcome.flushed.value,
                    static_cast<double>(outcome.rpo_micros) / 1e6, Message(outcome.error));
     }
   }
@@ -206,6 +206,9 @@ void Server::MakeServices() {
   for (int i = 0; i < config_.Integer("io-threads"); ++i) {
     threads_.push_back(std::make_unique<IoThread>(i, *engine_, settings_, clients_));
   }
+  clients_.OnUnpause([this] {
+    for (const std::unique_ptr<IoThread>& thread : threads_) thread->Post([&thread] { thread->RetryPaused(); });
+  });
   ConnectToLog();
 }
 
@@ -218,9 +221,8 @@ absl::Status Server::Listen() {
   }
   listener_ = std::make_unique<Listener>(threads_, *services_);
   if (config_.Integer("port") == 0) return absl::OkStatus();
-  std::istringstream words(config_.Text("bind"));
-  const std::vector<std::string> addresses{std::istream_iterator<std::string>(words), {}};
-  return listener_->Listen(addresses, commands_->tcp_port, static_cast<int>(config_.Integer("tcp-backlog")));
+  return listener_->Listen(BindAddresses(config_), commands_->tcp_port,
+                           static_cast<int>(config_.Integer("tcp-backlog")));
 }
 
 // Applies now and whenever one of `names` is set.
@@ -291,10 +293,10 @@ void Server::CatchSignals() {
 void Server::Report() const {
   const engine::Engine::Stats stats = engine_->stats();
   if (stats.recovery.torn_bytes > 0) {
-    spdlog::warn("The log ended in {} torn bytes at LSN {}: cut, and saved as {}", stats.recovery.torn_bytes,
+    spdlog::warn("The log ended in {} torn bytes at lsn:{:x}: cut, and saved as {}", stats.recovery.torn_bytes,
                  stats.recovery.torn_at.value, stats.recovery.saved_to);
   }
-  spdlog::info("Recovered in {} ms: {} records replayed, log ends at LSN {}", stats.recovery_micros / 1000,
+  spdlog::info("Recovered in {} ms: {} records replayed, log ends at lsn:{:x}", stats.recovery_micros / 1000,
                stats.recovered_records, stats.recovery.end.value);
   for (const std::string& address : listener_->addresses()) {
     spdlog::info("Ready to accept connections on {}", address);

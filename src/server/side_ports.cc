@@ -2,22 +2,16 @@
 
 #include <spdlog/spdlog.h>
 
-#include <iterator>
-#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "commands/access.h"
 #include "commands/backup_waits.h"
 #include "http/metrics_page.h"
+#include "server/listener.h"
 
 namespace tidemark::server {
 namespace {
-
-std::vector<std::string> Addresses(const config::Config& config) {
-  std::istringstream words(config.Text("bind"));
-  return {std::istream_iterator<std::string>(words), {}};
-}
 
 // The value of rpc-port by which a replica that knows the Redis port finds the log without a word of configuration.
 constexpr int64_t kFromRedisPort = -1;
@@ -50,7 +44,7 @@ absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& se
   const auto default_flush = [&config] { return commands::DefaultFlush(config); };
   if (const uint16_t port = RpcPort(config); port != 0) {
     absl::StatusOr<std::unique_ptr<rpc::RpcServer>> started = rpc::RpcServer::Start(
-        {.addresses = Addresses(config), .port = port, .tls = Tls(config)}, tasks, access, default_flush,
+        {.addresses = BindAddresses(config), .port = port, .tls = Tls(config)}, tasks, access, default_flush,
         [&server](std::function<void()> job) { server.host.RunInBackground(std::move(job)); }, feed);
     if (started.ok()) {
       ports->rpc_ = *std::move(started);
@@ -66,13 +60,14 @@ absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& se
     TM_ASSIGN_OR_RETURN(
         ports->http_,
         http::HttpServer::Start(
-            {.addresses = Addresses(config),
+            {.addresses = BindAddresses(config),
              .port = port,
              .certificate_file = config.Text("tls-cert-file"),
              .key_file = config.Text("tls-key-file")},
             {.tasks = tasks, .access = access, .default_flush = default_flush, .metrics = [&server, &tasks] {
                return http::MetricsPage(server, tasks);
              }}));
+    spdlog::info("Ready to accept HTTP requests on port {}", ports->http_->port());
   }
   return ports;
 }

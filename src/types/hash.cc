@@ -89,11 +89,20 @@ absl::StatusOr<std::optional<HashField>> DrawNear(Keyspace& keyspace, const Key&
 
 }  // namespace
 
-absl::StatusOr<Hash> Hash::Find(Keyspace& keyspace, std::string_view name) {
-  TM_ASSIGN_OR_RETURN(Key key, keyspace.Find(name, Type::kHash));
+Hash Hash::Of(Keyspace& keyspace, Key key) {
   Hash hash(keyspace, std::move(key));
   if (hash.key_) hash.collection_ = hash.key_.collection;
   return hash;
+}
+
+absl::StatusOr<Hash> Hash::Find(Keyspace& keyspace, std::string_view name) {
+  TM_ASSIGN_OR_RETURN(Key key, keyspace.Find(name, Type::kHash));
+  return Of(keyspace, std::move(key));
+}
+
+absl::StatusOr<Hash> Hash::Lookup(Keyspace& keyspace, std::string_view name) {
+  TM_ASSIGN_OR_RETURN(Key key, keyspace.Lookup(name, Type::kHash));
+  return Of(keyspace, std::move(key));
 }
 
 absl::StatusOr<kv::Value> Hash::Get(std::string_view field) {

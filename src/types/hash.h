@@ -19,6 +19,8 @@ class Hash {
  public:
   // An absent key is an empty hash that the first field brings into being. WrongType() for another type.
   static absl::StatusOr<Hash> Find(Keyspace& keyspace, std::string_view name);
+  // As Find, counted as Keyspace::Lookup counts.
+  static absl::StatusOr<Hash> Lookup(Keyspace& keyspace, std::string_view name);
 
   const Key& key() const { return key_; }
   uint64_t size() const { return size_; }
@@ -36,6 +38,7 @@ class Hash {
   void Commit();
 
  private:
+  static Hash Of(Keyspace& keyspace, Key key);
   Hash(Keyspace& keyspace, Key key) : keyspace_(&keyspace), key_(std::move(key)), size_(key_.count) {}
 
   Keyspace* keyspace_;

@@ -47,6 +47,18 @@ absl::StatusOr<Key> Keyspace::Find(std::string_view name, Type wanted) {
   return key;
 }
 
+absl::StatusOr<Key> Keyspace::Lookup(std::string_view name) {
+  absl::StatusOr<Key> key = Find(name);
+  if (key.ok()) ++(*key ? lookups_.hits : lookups_.misses);
+  return key;
+}
+
+absl::StatusOr<Key> Keyspace::Lookup(std::string_view name, Type wanted) {
+  TM_ASSIGN_OR_RETURN(Key key, Lookup(name));
+  if (key && key.type != wanted) return WrongType();
+  return key;
+}
+
 void Keyspace::Discard(const Key& key, bool keep_collection) {
   if (key.stored_type == Type::kNone) return;
   if (key.stored_expire_ms != 0) {

@@ -66,6 +66,16 @@ class Keyspace {
   // As Find, but WrongType() when the key holds another type.
   absl::StatusOr<Key> Find(std::string_view name, Type wanted);
 
+  // As Find, for a command that reads the key for its client: counted, as Redis counts in lookupKeyRead.
+  absl::StatusOr<Key> Lookup(std::string_view name);
+  absl::StatusOr<Key> Lookup(std::string_view name, Type wanted);
+  struct Lookups {
+    uint64_t hits = 0;
+    uint64_t misses = 0;
+  };
+  // Of this object so far. Who runs a transaction again counts the last run only.
+  const Lookups& lookups() const { return lookups_; }
+
   // Changes. Each replaces whatever `key` (as found in this transaction, not changed since) held, keeps the counts,
   // the expiry index and the sweeper's work list right, and tells watchers. Afterwards `*key` is as if found again.
   void PutString(Key* key, std::string_view value, uint64_t expire_ms);
@@ -102,6 +112,7 @@ class Keyspace {
 
   kv::Txn* txn_;
   DbIndex db_;
+  Lookups lookups_;
 };
 
 }  // namespace tidemark::types

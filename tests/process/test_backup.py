@@ -327,7 +327,7 @@ def test_a_stop_without_the_archive_says_what_it_leaves():
         assert broken.node.stop() == 0
         assert time.monotonic() - began < 30
         log = broken.node.log()
-        assert re.search(r"Backup task s3: the archive ends at LSN \d+; RPO \d+\.\d+ s: ", log), log
+        assert re.search(r"Backup: the archive ends at lsn:[0-9a-f]+; RPO \d+\.\d+ s: task s3: ", log), log
 
 
 def test_the_default_task_is_started_once():

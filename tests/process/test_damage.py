@@ -155,7 +155,7 @@ def test_a_torn_tail_is_cut_saved_and_reported():
         said = node.log()
         assert "torn" in said, said
         saved = re.search(r"saved (?:to|as) (\S+)", said)[1]
-        assert re.search(r"at LSN \d+", said) and (node.dir / "log" / saved).exists(), said
+        assert re.search(r"at lsn:[0-9a-f]+", said) and (node.dir / "log" / saved).exists(), said
         assert held(node, 100) == 99
         write(node, 1, first=99)
         node.kill9()

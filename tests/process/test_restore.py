@@ -241,6 +241,46 @@ def test_what_is_missing_is_named_and_what_is_short_is_told():
         assert "cannot be reached" in said, said
 
 
+def test_around_a_damaged_object_it_is_said_what_can_be_restored():
+    with folder() as root:
+        archive = root / "archive"
+        with Node(dir=root / "node") as node:
+            client = node.client()
+            start_task(client, archive, interval_ms=3_600_000)
+            for i in range(3):
+                client.set(f"k{i}", i)
+                force_flush(client)
+            bases = len(list(archive.glob("base/*")))
+            client.execute_command("LOGBACKUP", "BASE", "TASK", "t")
+            wait_until("a second base", lambda: len(list(archive.glob("base/*"))) > bases, seconds=30)
+            client.set("k3", 3)
+            force_flush(client)
+            assert node.stop() == 0
+        logs = sorted(archive.glob("log/*/*.log"))
+        with_records = [path for path in logs if path.name.split("-")[0] != path.name.split("-")[1]]
+        # The object of k2 is damaged: k1 is in the one before it, and the second base has all of them.
+        damaged = next(path for path in with_records if b"k2" in path.read_bytes())
+        content = bytearray(damaged.read_bytes())
+        content[-10] ^= 1
+        damaged.write_bytes(content)
+        done = subprocess.run([str(tidemark()), "archive", "verify", f"local://{archive}", "--json"], check=False,
+                              capture_output=True, text=True, timeout=300)
+        assert done.returncode == DAMAGE, done
+        before, after = json.loads(done.stdout)["windows"]
+        within = f"lsn:{after['from_lsn'] - 1:x}"
+        said = restore(archive, within, root / "within", code=DAMAGE)
+        assert damaged.name in said and "what can be restored" in said and "--without" in said, said
+        assert f"before lsn:{before['to_lsn']:x}" in said and f"from lsn:{after['from_lsn']:x}" in said, said
+        assert restore(archive, f"lsn:{before['to_lsn'] - 1:x}", root / "before")["exact"]
+        check(root / "before", {"k0": b"0", "k1": b"1"})
+        restore(archive, "latest", root / "after")
+        check(root / "after", {f"k{i}": str(i).encode() for i in range(4)})
+        key = str(damaged.relative_to(archive))
+        said = restore(archive, within, root / "around", "--without", key, code=DAMAGE)
+        assert "log is missing" in said, said
+        assert "is the name of no" in restore(archive, "latest", root / "x", "--without", "damaged", code=USAGE)
+
+
 def test_a_restore_to_the_past_keeps_its_expiring_keys_until_thawed():
     with folder() as root:
         archive = root / "archive"

@@ -1,12 +1,14 @@
 """What a client library, a careless client and a hostile one may send, and what they get."""
 
+import pathlib
 import socket
 import threading
+import time
 
 import redis
 
 from tidemark_process import (
-    Node, encode, receive_exactly, receive_until_closed, wait_until,
+    Node, encode, free_port, receive_exactly, receive_until_closed, wait_until,
 )
 
 
@@ -145,6 +147,43 @@ def test_messages_come_although_replies_are_off():
         assert node.client().publish("news", "hello") == 1
         message = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n"
         assert receive_exactly(link, len(message)) == message
+
+
+def test_who_waits_for_a_pause_costs_nothing_and_goes_on_at_its_end():
+    with Node() as node:
+        control = node.client()
+        waiting = node.client()
+        answers = []
+
+        def ask():
+            answers.append(waiting.incr("n"))
+
+        def switches():
+            text = pathlib.Path(f"/proc/{node.pid}/task/{node.pid}/status").read_text()
+            return int(text.split("voluntary_ctxt_switches:")[1].split()[0])
+
+        control.client_pause(60_000, all=False)
+        asker = threading.Thread(target=ask)
+        asker.start()
+        wait_until("the request has arrived", lambda: b"cmd=incr" in control.execute_command("CLIENT", "LIST"))
+        before = switches()
+        assert not answers
+        time.sleep(1)  # a length of time is what is measured
+        assert switches() - before < 50, "the I/O thread looks again and again whether the pause is over"
+        assert not answers
+        control.client_unpause()
+        asker.join(10)
+        assert answers == [1], answers
+        control.client_pause(200, all=False)
+        assert waiting.incr("n") == 2, "a pause ends by itself too"
+
+
+def test_the_log_says_where_each_port_is_ready():
+    rpc, http = free_port(), free_port()
+    with Node(rpc_port=rpc, http_port=http) as node:
+        log = node.log()
+        for line in (f"connections on 0.0.0.0:{node.port}", f"gRPC calls on port {rpc}", f"HTTP requests on port {http}"):
+            assert line in log, (line, log)
 
 
 def test_four_io_threads_share_one_store():
