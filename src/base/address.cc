@@ -32,7 +32,7 @@ absl::Status ListenOnEach(std::span<const std::string> addresses,
   for (std::string_view address : addresses) {
     const bool optional = address.starts_with('-');
     if (optional) address.remove_prefix(1);
-    const absl::Status status = listen(address);
+    absl::Status status = listen(address);
     if (!status.ok() && !optional) return status;
     listening = listening || status.ok();
   }

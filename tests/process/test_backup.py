@@ -138,7 +138,7 @@ def test_a_thousand_callers_share_two_flushes():
             link.sendall(request)
         for link in links:
             reply = receive_exactly(link, 16)
-            assert reply.startswith(b"*1\r\n*26\r\n$4\r\nta"), reply
+            assert reply.startswith(b"*1\r\n*28\r\n$4\r\nta"), reply
         assert status(client)["flushes"] - before <= 2, status(client)
         assert status(client)["checkpoint"] >= end
         for link in links:
@@ -151,7 +151,7 @@ def test_requests_behind_a_waiting_flush_keep_their_order():
         link.sendall(encode("SET", "k", "1") + encode("LOGBACKUP", "FLUSH") + encode("GET", "k") + encode("SET", "k", "2")
                      + encode("LOGBACKUP", "FLUSH") + encode("GET", "k") + encode("QUIT"))
         reply = receive_until_closed(link)
-        assert re.fullmatch(rb"\+OK\r\n(\*1\r\n\*26.*?)\$1\r\n1\r\n\+OK\r\n(\*1\r\n\*26.*?)\$1\r\n2\r\n\+OK\r\n", reply,
+        assert re.fullmatch(rb"\+OK\r\n(\*1\r\n\*28.*?)\$1\r\n1\r\n\+OK\r\n(\*1\r\n\*28.*?)\$1\r\n2\r\n\+OK\r\n", reply,
                             re.DOTALL), reply
         assert reply.count(b"$7\r\nsuccess\r\n:1\r\n") == 2, reply
 
