@@ -50,7 +50,7 @@ Decision Decide(const Hello& hello, const Holdings& own) {
     return {.verdict = Verdict::kStream, .from = hello.position, .resume = false, .reason = {}};
   const std::string purged = fmt::format("the log begins at lsn:{:x}, the replica's position is lsn:{:x}",
                                          own.oldest.value, hello.position.value);
-  if (!own.archive) return FullSync(purged);
+  if (!own.archive || hello.no_archive) return FullSync(purged);
   return {.verdict = Verdict::kArchive, .from = own.oldest, .resume = false, .reason = purged};
 }
 

@@ -66,6 +66,9 @@ TEST(JoinTest, APurgedPositionIsTakenFromTheArchiveWhereThereIsOne) {
   const Decision decision = Decide(Replica({kFirst}, 99, 50), own);
   EXPECT_EQ(decision.verdict, Verdict::kArchive);
   EXPECT_EQ(decision.from, Lsn{100});
+  Hello tried = Replica({kFirst}, 99, 50);
+  tried.no_archive = true;
+  EXPECT_EQ(Decide(tried, own).verdict, Verdict::kFullSync);
 }
 
 TEST(JoinTest, StrangersTakeASnapshot) {

@@ -100,6 +100,7 @@ absl::StatusOr<Hello> Link::MakeHello() {
   Hello hello;
   hello.replica_id = options_.node_id;
   hello.announced = options_.announced;
+  hello.no_archive = options_.read_archive == nullptr || archive_failed_;
   std::optional<engine::Identity> identity;
   TM_RETURN_IF_ERROR(engine_.Read(kv::Tier::kDisk, [&](kv::Txn& txn) -> absl::Status {
     TM_ASSIGN_OR_RETURN(identity, engine::ReadIdentity(txn));
@@ -183,6 +184,7 @@ absl::Status Link::Stream(Upstream& upstream) {
   options_.report(fmt::format("replication: follows {}:{} from lsn:{:x} on", options_.primary.host,
                               options_.primary.port, engine_.last_end().value));
   SetState(LinkState::kConnected);
+  archive_failed_ = false;
   {
     const MutexLock lock(mutex_);
     streaming_ = true;
@@ -302,13 +304,20 @@ absl::Status Link::Cut(const Welcome& welcome) {
 
 absl::Status Link::CatchUp(const Welcome& welcome) {
   SetState(LinkState::kSync);
-  if (options_.read_archive == nullptr) {
-    return Errorf(absl::StatusCode::kFailedPrecondition,
-                  "the primary sends to an archive that this node does not know");
-  }
   options_.report(
       fmt::format("replication: reads from the archive up to lsn:{:x}: {}", welcome.from.value, welcome.reason));
-  TM_RETURN_IF_ERROR(options_.read_archive(welcome.from, [this](std::string_view records) { return Apply(records); }));
+  const absl::Status read =
+      options_.read_archive(welcome.history.back().timeline, welcome.from, [this](std::string_view records) {
+        const absl::Status applied = Apply(records);
+        const MutexLock lock(mutex_);
+        status_.received = engine_.last_end();
+        return applied;
+      });
+  if (Stopping()) return Again();
+  if (!read.ok()) {
+    options_.report(fmt::format("replication: the archive does not help: {}", Message(read)));
+    archive_failed_ = true;
+  }
   return Again();
 }
 

@@ -24,6 +24,11 @@
 
 namespace tidemark::replication {
 
+// Reads the log that follows the engine's end from an archive, along the history that leads to `timeline`, at least up
+// to `until`, and gives it to `apply`.
+using ReadArchive = std::function<absl::Status(Timeline timeline, Lsn until,
+                                               absl::FunctionRef<absl::Status(std::string_view records)> apply)>;
+
 struct LinkOptions {
   std::string node_id;
   Endpoint primary;
@@ -36,8 +41,8 @@ struct LinkOptions {
   std::chrono::milliseconds retry{1000};
   // Runs `between` with the engine closed and everything else kept out of it (NodeHooks::reopen).
   std::function<absl::Status(absl::FunctionRef<absl::Status()> between)> reopen;
-  // Reads from an archive what comes at the engine's end, up to `until`; applies it by `apply`. Null: there is none.
-  std::function<absl::Status(Lsn until, absl::FunctionRef<absl::Status(std::string_view records)> apply)> read_archive;
+  // Null: there is none.
+  ReadArchive read_archive;
   // The primary said: take over. Must not block.
   std::function<void()> take_over;
   std::function<void(const std::string& node_id)> met_primary;
@@ -78,6 +83,7 @@ class Link {
   Clock& clock_;
   const LinkOptions options_;
   std::unique_ptr<Staging> staging_;
+  bool archive_failed_ = false;  // the last try to read from the archive; until something streams
 
   mutable Mutex mutex_;
   CondVar changed_;

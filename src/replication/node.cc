@@ -252,20 +252,55 @@ absl::Status Node::ReopenEngine(absl::FunctionRef<absl::Status()> between) {
   return done;
 }
 
+// What an archive got between a look and the announcement is on the former timeline, beyond the fork: then the fork
+// moves, under the next number, until a look after the announcement shows nothing new.
+engine::Identity Node::TakeOverArchives(const engine::Identity& former) {
+  const auto apply = [this](std::string_view records) -> absl::Status {
+    while (!records.empty()) {
+      TM_ASSIGN_OR_RETURN(const size_t done, engine_.ApplyReceived(records));
+      if (done == 0) return Errorf(absl::StatusCode::kUnavailable, "the store has to catch up first");
+      records.remove_prefix(done);
+    }
+    return absl::OkStatus();
+  };
+  NodeHooks::Adopted adopted;
+  const auto look = [&] {
+    if (options_.hooks.adopt == nullptr) return false;
+    const absl::StatusOr<NodeHooks::Adopted> found = options_.hooks.adopt(apply);
+    if (!found.ok()) {
+      options_.report(
+          fmt::format("replication: promoted without a look into every archive: {}", Message(found.status())));
+      return false;
+    }
+    adopted.newest = std::max(adopted.newest, found->newest);
+    return found->any;
+  };
+  look();
+  Timeline number = std::max({former.timeline, engine_.log().timeline(), adopted.newest});
+  while (true) {
+    number.value += 1;
+    if (const absl::Status synced = engine_.log().SyncTo(engine_.last_end()); !synced.ok()) {
+      options_.report(fmt::format("replication: promotion: {}", Message(synced)));
+    }
+    const log::Log::Tail tail = engine_.Tail();
+    engine::Identity next =
+        engine::NextTimeline(former, number, tail.end, tail.timestamp, clock_.WallMicros(), "promotion");
+    if (options_.hooks.announce == nullptr) return next;
+    const absl::Status announced = options_.hooks.announce(former, next);
+    if (!announced.ok()) {
+      options_.report(fmt::format("replication: promoted before every archive knows it: {}", Message(announced)));
+      return next;
+    }
+    if (!look()) return next;
+    number = std::max(number, adopted.newest);
+  }
+}
+
 absl::Status Node::StartTimeline() {
   std::optional<engine::Identity> identity;
   TM_RETURN_IF_ERROR(ReadIdentity(&identity));
   if (!identity) return absl::OkStatus();  // nothing was ever received: the node is new
-  TM_RETURN_IF_ERROR(engine_.log().SyncTo(engine_.last_end()));
-  const log::Log::Tail tail = engine_.Tail();
-  const engine::Identity next =
-      engine::NextTimeline(*identity, Timeline{std::max(identity->timeline, engine_.log().timeline()).value + 1},
-                           tail.end, tail.timestamp, clock_.WallMicros(), "promotion");
-  if (options_.hooks.fence) {
-    if (const absl::Status fenced = options_.hooks.fence(next); !fenced.ok()) {
-      options_.report(fmt::format("replication: promoted without the archive knowing it yet: {}", Message(fenced)));
-    }
-  }
+  const engine::Identity next = TakeOverArchives(*identity);
   engine_.StartTimeline(next.timeline);
   TM_RETURN_IF_ERROR(engine_.Write(kv::Tier::kDisk, /*growing=*/false, [&](kv::Txn& txn) {
     engine::WriteIdentity(txn, next);

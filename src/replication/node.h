@@ -43,9 +43,15 @@ struct NodeHooks {
   // Stops and starts what writes beside clients: the backup tasks.
   std::function<void()> stop_writing;
   std::function<void()> start_writing;
-  // Before a promotion: announces the next timeline to whoever must stop writing on the old one. An error is told and
-  // does not stop the promotion.
-  std::function<absl::Status(const engine::Identity& next)> fence;
+  // A promotion takes over the archives: `adopt` gives `apply` what they have beyond the engine's end, and says whether
+  // there was anything and the newest timeline they know; `announce` puts the next timeline into them, which fences the
+  // former primary. Errors are told and do not stop the promotion. Null: there are none.
+  struct Adopted {
+    bool any = false;
+    Timeline newest;
+  };
+  std::function<absl::StatusOr<Adopted>(absl::FunctionRef<absl::Status(std::string_view records)> apply)> adopt;
+  std::function<absl::Status(const engine::Identity& former, const engine::Identity& next)> announce;
 };
 
 struct NodeOptions {
@@ -57,7 +63,7 @@ struct NodeOptions {
   Connect connect;
   SourceOptions source;
   NodeHooks hooks;
-  std::function<absl::Status(Lsn until, absl::FunctionRef<absl::Status(std::string_view records)> apply)> read_archive;
+  ReadArchive read_archive;
   std::function<void(const std::string&)> report = [](const std::string&) {};
 };
 
@@ -100,6 +106,7 @@ class Node final : public Replication {
   void BecomeReplica(const Endpoint& primary);
   void BecomePrimary();
   absl::Status StartTimeline();
+  engine::Identity TakeOverArchives(const engine::Identity& former);
   absl::Status ReadIdentity(std::optional<engine::Identity>* identity);
   void StartLink(const Endpoint& primary);
   absl::Status ReopenEngine(absl::FunctionRef<absl::Status()> between);

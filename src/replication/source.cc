@@ -173,6 +173,7 @@ absl::StatusOr<Holdings> Source::Look(const Hello& hello, const engine::Identity
   own.history = HistoryOf(identity);
   own.oldest = engine_.log().oldest();
   own.end = engine_.last_end();
+  own.archive = options_.has_archive();
   own.has_snapshot = !hello.snapshot.empty() && snapshots_.Has(hello.snapshot) && hello.staged >= own.oldest &&
                      hello.staged <= own.end;
   return own;
@@ -239,6 +240,11 @@ absl::StatusOr<std::unique_ptr<FeedSession>> Source::Join(const Hello& hello, co
                   .reason = decision.reason};
   if (decision.verdict == Verdict::kFullSync) TM_RETURN_IF_ERROR(FillFullSync(hello, decision, &welcome));
   if (decision.verdict == Verdict::kStream) replicas_.CountPartialSync();
+  if (decision.verdict == Verdict::kArchive) {
+    // What is there now stays until the replica has read up to it.
+    TM_RETURN_IF_ERROR(HoldLog(hello.replica_id, decision.from));
+    replicas_.CountArchiveCatchUp();
+  }
   Endpoint address = hello.announced;
   if (address.host.empty()) address.host = peer;
   options_.report(fmt::format("replication: replica {} at {}:{}: {}{}{}", hello.replica_id, address.host, address.port,

@@ -25,6 +25,8 @@ struct SourceOptions {
   // Caps of a replica's lease; 0: none.
   uint64_t lease_max_bytes = 0;
   uint64_t lease_max_age_micros = 86'400'000'000;
+  // Whether replicas may be sent to an archive for what the log lacks.
+  std::function<bool()> has_archive = [] { return false; };
   std::function<void(const std::string&)> report = [](const std::string&) {};
 };
 

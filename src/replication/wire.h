@@ -47,6 +47,7 @@ struct Hello {
   std::string snapshot;     // id of the snapshot whose transfer was cut; empty: none
   Lsn staged;               // end of the log received beside it
   uint32_t staged_crc = 0;  // CRC field of the record that ends there
+  bool no_archive = false;  // it has no way to an archive, or has tried in vain
 };
 
 enum class Verdict : uint8_t {

@@ -102,6 +102,7 @@ void Write(const replication::Hello& in, v1::Hello* out) {
   out->set_snapshot(in.snapshot);
   out->set_staged(in.staged.value);
   out->set_staged_crc(in.staged_crc);
+  out->set_no_archive(in.no_archive);
 }
 
 absl::StatusOr<replication::Hello> Read(const v1::Hello& in) {
@@ -117,6 +118,7 @@ absl::StatusOr<replication::Hello> Read(const v1::Hello& in) {
   out.snapshot = in.snapshot();
   out.staged = Lsn{in.staged()};
   out.staged_crc = in.staged_crc();
+  out.no_archive = in.no_archive();
   return out;
 }
 

@@ -55,7 +55,8 @@ Hello AnyHello(std::mt19937_64& random) {
           .persisted = Lsn{random()},
           .snapshot = Text(random),
           .staged = Lsn{random()},
-          .staged_crc = static_cast<uint32_t>(random())};
+          .staged_crc = static_cast<uint32_t>(random()),
+          .no_archive = random() % 2 == 0};
 }
 
 Welcome AnyWelcome(std::mt19937_64& random) {
@@ -89,6 +90,7 @@ void ExpectEqual(const Hello& a, const Hello& b) {
   EXPECT_EQ(a.snapshot, b.snapshot);
   EXPECT_EQ(a.staged, b.staged);
   EXPECT_EQ(a.staged_crc, b.staged_crc);
+  EXPECT_EQ(a.no_archive, b.no_archive);
 }
 
 void ExpectEqual(const Welcome& a, const Welcome& b) {

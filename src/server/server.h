@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "backup/succession.h"
 #include "backup/tasks_of_role.h"
 #include "base/status.h"
 #include "commands/client_registry.h"
@@ -104,6 +105,7 @@ class Server final : public commands::Host {
   // The last members, so the first to go: their threads call the I/O threads.
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<backup::TasksOfRole> tasks_;
+  std::unique_ptr<backup::Succession> succession_;
   std::unique_ptr<replication::Node> node_;
 };
 

@@ -69,6 +69,14 @@ void Server::MakeNode() {
   options.source.lease_max_age_micros = static_cast<uint64_t>(config_.Integer("replica-lease-max-age")) * 1'000'000;
   options.source.report = [](const std::string& line) { spdlog::info("{}", line); };
   options.report = options.source.report;
+  succession_ = std::make_unique<backup::Succession>(*engine_, FileSystem::Posix(), backup::ManagerOptions().open_store,
+                                                     options.report);
+  if (config_.Text("replica-seed") != "primary") {
+    options.source.has_archive = [this] { return succession_->HasArchive(); };
+    options.read_archive = [this](Timeline timeline, Lsn until, backup::Succession::Apply apply) {
+      return succession_->Read(timeline, until, apply);
+    };
+  }
   options.hooks = Hooks();
   node_ = std::make_unique<replication::Node>(*engine_, FileSystem::Posix(), Clock::System(), std::move(options));
 }
@@ -79,10 +87,19 @@ replication::NodeHooks Server::Hooks() {
   hooks.exchanged = [this] { Exchanged(); };
   hooks.stop_writing = [this] { tasks_->Detach("this node is a replica: its primary runs the backup tasks"); };
   hooks.start_writing = [this] {
+    succession_->Unlimit();
     if (const absl::Status attached = AttachTasks(); !attached.ok()) {
       spdlog::error("The backup tasks cannot be taken up: {}", Message(attached));
     }
     commands_->cluster_id = ClusterId();
+  };
+  hooks.adopt = [this](backup::Succession::Apply apply) -> absl::StatusOr<replication::NodeHooks::Adopted> {
+    succession_->Limit(std::chrono::milliseconds(config_.Integer("promotion-fence-timeout-ms")));
+    TM_ASSIGN_OR_RETURN(const backup::Succession::Adopted adopted, succession_->Adopt(apply));
+    return replication::NodeHooks::Adopted{.any = adopted.any, .newest = adopted.newest};
+  };
+  hooks.announce = [this](const engine::Identity& former, const engine::Identity& next) {
+    return succession_->Announce(former, next, Clock::System().WallMicros());
   };
   return hooks;
 }
