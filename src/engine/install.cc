@@ -1,6 +1,7 @@
 #include "engine/install.h"
 
 #include <filesystem>
+#include <vector>
 
 namespace tidemark::engine {
 namespace {
@@ -24,6 +25,20 @@ absl::Status Swap(FileSystem& fs, const std::string& folder, const std::string& 
   return fs.SyncFolder(staged);
 }
 
+// What was once cut from the log that goes, and saved aside for people, stays beside the new one.
+absl::Status KeepSavedAside(FileSystem& fs, const std::string& folder, const std::string& staged) {
+  std::error_code error;
+  const std::string from = folder + "/log";
+  const std::string to = staged + "/log";
+  if (!files::exists(from, error) || !files::exists(to, error)) return absl::OkStatus();
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(from));
+  for (const std::string& name : names) {
+    if (!name.ends_with(".bak")) continue;
+    TM_RETURN_IF_ERROR(fs.Rename(fmt::format("{}/{}", from, name), fmt::format("{}/{}", to, name)));
+  }
+  return fs.SyncFolder(to);
+}
+
 }  // namespace
 
 absl::Status DecideInstall(FileSystem& fs, const std::string& folder) {
@@ -37,6 +52,7 @@ absl::Status FinishInstall(FileSystem& fs, const std::string& folder) {
   std::error_code error;
   if (!files::exists(staged + "/INSTALL", error)) return absl::OkStatus();
   TM_RETURN_IF_ERROR(Swap(fs, folder, staged, "store"));
+  TM_RETURN_IF_ERROR(KeepSavedAside(fs, folder, staged));
   TM_RETURN_IF_ERROR(Swap(fs, folder, staged, "log"));
   files::remove_all(staged, error);
   if (error) return Failed("remove", staged, error);

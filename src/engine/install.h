@@ -3,6 +3,7 @@
 //
 //   folder/fullsync/store, folder/fullsync/log   the new pair, complete and synced
 //   folder/fullsync/INSTALL                      the decision: once it is there, the new pair counts
+//   folder/log/*.bak                             go over to the new log: what was once cut is nowhere else
 //
 // Whoever opens the engine finishes what was decided (FinishInstall) before it looks at anything.
 #pragma once

@@ -6,6 +6,7 @@
 
 #include "engine/install.h"
 #include "log/inspect.h"
+#include "replication/astray.h"
 #include "replication/join.h"
 #include "replication/source.h"
 
@@ -277,6 +278,7 @@ absl::Status Link::FullSync(Upstream& upstream, const Welcome& welcome) {
     staging_.reset();
     return received.ok() ? files : received;
   }
+  TM_RETURN_IF_ERROR(KeepAstray(welcome));
   TM_RETURN_IF_ERROR(staging_->Decide());
   staging_.reset();
   TM_RETURN_IF_ERROR(options_.reopen([] { return absl::OkStatus(); }));
@@ -285,6 +287,22 @@ absl::Status Link::FullSync(Upstream& upstream, const Welcome& welcome) {
   options_.report(
       fmt::format("replication: the snapshot is installed, the log goes to lsn:{:x}", engine_.last_end().value));
   return Stream(upstream);
+}
+
+// The snapshot takes the place of this node's log, of which some may be nowhere else.
+absl::Status Link::KeepAstray(const Welcome& welcome) {
+  TM_ASSIGN_OR_RETURN(const Hello own, MakeHello());
+  if (own.cluster_id != welcome.cluster_id) return absl::OkStatus();
+  const std::optional<Common> common = FindCommon(own.history, own.position, welcome.history, welcome.from);
+  const Lsn from = common ? common->lsn : Lsn{};
+  TM_ASSIGN_OR_RETURN(const std::string path,
+                      SaveAstray(fs_, clock_, engine_.log(), from, own.position, staging_->log_folder()));
+  if (path.empty()) return absl::OkStatus();
+  options_.report(
+      fmt::format("replication: this node's log went its own way: {}. What it has from lsn:{:x} on is saved "
+                  "in {}/log/{}",
+                  welcome.reason, from.value, options_.folder, std::filesystem::path(path).filename().string()));
+  return absl::OkStatus();
 }
 
 absl::Status Link::Cut(const Welcome& welcome) {

@@ -72,6 +72,7 @@ class Link {
   absl::Status FullSync(Upstream& upstream, const Welcome& welcome);
   absl::Status Receive(Upstream& upstream, Staging& staging);
   absl::Status Cut(const Welcome& welcome);
+  absl::Status KeepAstray(const Welcome& welcome);
   absl::Status CatchUp(const Welcome& welcome);
   absl::Status Acknowledge(Upstream& upstream, bool loading);
   void SetState(LinkState state, std::string_view problem = {});

@@ -42,6 +42,7 @@ class Staging {
 
   const std::string& id() const { return offer_.id; }
   log::Log& log() { return *log_; }
+  std::string log_folder() const { return folder_ + "/log"; }
 
   // Gets the files that are missing, several at once. Blocks.
   absl::Status Fetch(Upstream& upstream, int jobs);

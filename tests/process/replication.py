@@ -43,7 +43,10 @@ def promote(node):
 
 
 def link_is_up(replica, primary):
-    now = info(replica)
+    try:
+        now = info(replica)
+    except redis.ConnectionError:
+        return False  # it starts, or a sentinel has just ended all connections
     return now["role"] == "slave" and now["master_port"] == primary.port and now["master_link_status"] == "up"
 
 

@@ -5,7 +5,7 @@ import signal
 import redis
 
 from replication import (
-    Counter, Load, Wire, assert_same_data, await_link, fill, follow, info, join, nodes, promote,
+    Counter, Load, Wire, assert_same_data, await_link, digest, fill, follow, info, join, nodes, promote,
 )
 from tidemark_process import encode, long_form, receive_exactly, wait_until
 
@@ -215,6 +215,31 @@ def test_a_former_primary_with_writes_of_its_own_keeps_them_aside_and_rejoins():
         former.start()
         await_link(former, heir)
         assert_same_data(heir, former)
+
+
+def test_writes_of_a_former_primary_are_kept_aside_even_when_its_store_has_them():
+    with nodes(2) as (former, heir):
+        fill(former, 2)
+        join(heir, former)
+        assert_same_data(former, heir)
+        promote(heir)
+        astray = [f"astray-{n}-" + "x" * 50 for n in range(200)]
+        for n, text in enumerate(astray):
+            former.client().set(f"astray:{n}", text)
+        digest(former)  # persists the store: the log alone cannot be cut any more
+        heir.client().set("after", 1)
+        join(former, heir)
+        assert_same_data(heir, former)
+        assert former.client().exists("astray:0") == 0 and former.client().get("after") == b"1"
+        saved = aside(former)
+        missing = [text for text in astray if text.encode() not in saved]
+        assert not missing, f"{len(missing)} writes are nowhere, the first: {missing[:1]}"
+        # And outlives the next full sync, which this node gets for its data of another cluster.
+        with nodes(1) as (stranger,):
+            stranger.client().set("key", 1)
+            join(former, stranger)
+            assert_same_data(stranger, former)
+        assert aside(former) == saved
 
 
 def test_a_chain_survives_the_promotion_of_its_middle():
