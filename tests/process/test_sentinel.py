@@ -1,13 +1,16 @@
 """Failovers by three real sentinels, under a client that finds its primary through them and counts what it wrote."""
 
 import contextlib
+import os
 import signal
+import socket
+import subprocess
 
 import redis
 
-from replication import Counter, assert_same_data, await_link, fill, info, join, nodes
+from replication import HOST, Counter, assert_same_data, await_link, fill, info, join, nodes
 from sentinels import Sentinels
-from tidemark_process import wait_until
+from tidemark_process import ROOT, free_port, server_binary, wait_until
 
 
 @contextlib.contextmanager
@@ -82,3 +85,22 @@ def test_a_failover_that_an_operator_asks_of_a_sentinel_loses_nothing_confirmed(
             counter.await_more(50)
         assert_same_data(heir, *others)
         counter.assert_nothing_lost(heir)
+
+
+def ports_from():
+    """The first of the ports that examples/failover.sh uses, all free a moment ago."""
+    while True:
+        base = free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for offset in (0, 1, 2, 10, 11, 12, 20, 21, 22):
+                probes.enter_context(socket.create_server((HOST, base + offset)))
+            return base
+
+
+def test_the_failover_of_the_examples():
+    environment = dict(os.environ, TIDEMARK_SERVER=str(server_binary()), PORT=str(ports_from()))
+    story = subprocess.run([ROOT / "examples" / "failover.sh"], env=environment, capture_output=True, text=True,
+                           timeout=300)
+    print(story.stdout[-3000:], story.stderr[-3000:])
+    assert story.returncode == 0, story.returncode
+    assert "nothing confirmed was lost" in story.stdout
