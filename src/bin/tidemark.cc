@@ -10,6 +10,7 @@
 #include "bin/inspect_command.h"
 #include "bin/log_command.h"
 #include "bin/restore_command.h"
+#include "bin/rolling_restart.h"
 #include "bin/wal_command.h"
 
 int main(int argc, char** argv) {
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   tidemark::bin::AddWalCommand(app, &exit_code);
   tidemark::bin::AddLogCommand(app, &exit_code);
   tidemark::bin::AddArchiveCommand(app, &exit_code);
+  tidemark::bin::AddRollingRestartCommand(app, &exit_code);
   std::vector<std::string> arguments = tidemark::bin::TakeArguments(argc, argv);
   arguments.erase(arguments.begin());
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
