@@ -85,8 +85,7 @@ absl::Status Await(Millis timeout, const std::function<absl::StatusOr<std::strin
 absl::StatusOr<pid_t> Start(const std::string& command, const NodeAddress& node) {
   std::vector<std::string> ours = {"TIDEMARK_NODE=" + node.text(), "TIDEMARK_HOST=" + node.host,
                                    "TIDEMARK_PORT=" + std::to_string(node.port)};
-  std::vector<char*> environment;
-  for (std::string& text : ours) environment.push_back(text.data());
+  std::vector<char*> environment = {ours[0].data(), ours[1].data(), ours[2].data()};
   for (char** at = environ; *at != nullptr; ++at) {
     const std::string_view text(*at);
     const bool replaced = std::ranges::any_of(
