@@ -17,6 +17,7 @@
 #include "bin/output.h"
 #include "bin/redis_client.h"
 #include "bin/reply_json.h"
+#include "bin/wal_command.h"
 
 namespace tidemark::bin {
 namespace {
@@ -339,6 +340,9 @@ class LogCommand {
 
 }  // namespace
 
-void AddLogCommand(CLI::App& app, int* exit_code) { LogCommand(app, exit_code).AddAll(); }
+void AddLogCommand(CLI::App& app, int* exit_code) {
+  LogCommand(app, exit_code).AddAll();
+  AddInspect(*app.get_subcommand("log"), exit_code);
+}
 
 }  // namespace tidemark::bin

@@ -89,17 +89,21 @@ int Cut(const std::string& folder, uint64_t at, bool yes) {
 
 }  // namespace
 
-void AddWalCommand(CLI::App& app, int* exit_code) {
-  CLI::App* wal = app.add_subcommand("wal", "Look into the log of a server, or cut it after damage");
-  wal->require_subcommand(1);
-
+void AddInspect(CLI::App& parent, int* exit_code) {
   auto inspect_arguments = std::make_shared<InspectArguments>();
-  CLI::App* inspect = wal->add_subcommand("inspect", "Print the records of a segment file or of a log folder");
-  inspect->add_option("path", inspect_arguments->path, "Segment file or log folder")->required();
+  CLI::App* inspect = parent.add_subcommand("inspect", "Print the records of a log: a segment, a saved tail, a folder");
+  inspect->add_option("path", inspect_arguments->path, "Segment file, torn-….bak, or log folder")->required();
   inspect->add_option("--from", inspect_arguments->from, "First LSN to print");
   inspect->add_option("--limit", inspect_arguments->limit, "Number of records to print");
   inspect->add_flag("--json", inspect_arguments->json, "One JSON object a line");
   inspect->callback([=] { *exit_code = Inspect(*inspect_arguments); });
+}
+
+void AddWalCommand(CLI::App& app, int* exit_code) {
+  CLI::App* wal = app.add_subcommand("wal", "Look into the log of a server, or cut it after damage");
+  wal->require_subcommand(1);
+
+  AddInspect(*wal, exit_code);
 
   struct CutArguments {
     std::string folder;

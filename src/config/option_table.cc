@@ -111,7 +111,7 @@ constexpr auto kGeneral = std::to_array<Option>({
     Text("pidfile", "").Fixed().Says("file that holds the server's process id while it runs; empty writes none"),
     Enum("daemonize", "no", "no").Fixed().Says("the server stays in the foreground; only `no` is accepted"),
     // Redis's wait for replicas at a stop. A stop here waits for archives, within backup-shutdown-timeout.
-    Integer("shutdown-timeout", "10", 0, kInt).NoEffect(),
+    Integer("shutdown-timeout", "10", 0, kInt).Says("seconds that a clean stop waits for replicas to have everything"),
     Enum("enable-debug-command", "no", "no|yes|local")
         .Fixed()
         .Says("who may use DEBUG: nobody, everybody, this machine"),

@@ -1,6 +1,8 @@
 #include "log/inspect.h"
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <optional>
 
 #include "format/write_batch.h"
@@ -77,6 +79,44 @@ absl::Status Walk(FileSystem& fs, const std::vector<FoundSegment>& segments, Pos
   return absl::OkStatus();
 }
 
+// The LSN in the name of a tail that was saved aside (recovery.cc, SaveAside).
+std::optional<Lsn> ParseTailName(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  uint64_t lsn = 0;
+  uint64_t micros = 0;
+  int length = 0;
+  if (std::sscanf(name.c_str(), "torn-%16" SCNx64 "-%" SCNu64 ".bak%n", &lsn, &micros, &length) != 2) return {};
+  if (static_cast<size_t>(length) != name.size()) return {};
+  return Lsn{lsn};
+}
+
+// The records of such a file, which has no header.
+absl::StatusOr<InspectSummary> InspectTail(FileSystem& fs, const std::string& path, Lsn at,
+                                           const InspectOptions& options,
+                                           const std::function<void(const InspectedRecord&)>& show) {
+  TM_ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(fs, path));
+  InspectSummary summary;
+  uint64_t offset = 0;
+  std::optional<uint32_t> crc;
+  while (summary.records < options.limit) {
+    InspectedRecord record;
+    const std::string_view rest = std::string_view(bytes).substr(offset);
+    if (format::ParseRecord(rest, at + offset, &record.header) != format::RecordState::kWhole) break;
+    record.follows = !crc || *crc == record.header.previous_crc;
+    record.payload = rest.substr(format::kRecordHeaderSize, record.header.length);
+    record.path = path;
+    record.file_offset = offset;
+    crc = record.header.crc;
+    offset += record.header.size();
+    if (record.header.lsn < options.from) continue;
+    ++summary.records;
+    show(record);
+  }
+  summary.end = at + offset;
+  if (offset < bytes.size() && summary.records < options.limit) summary.torn = "no whole record begins there";
+  return summary;
+}
+
 }  // namespace
 
 std::string DescribePayload(std::string_view payload) {
@@ -106,6 +146,7 @@ std::string DescribePayload(std::string_view payload) {
 
 absl::StatusOr<InspectSummary> Inspect(FileSystem& fs, const std::string& path, const InspectOptions& options,
                                        const std::function<void(const InspectedRecord&)>& show) {
+  if (const auto tail = ParseTailName(path)) return InspectTail(fs, path, *tail, options, show);
   TM_ASSIGN_OR_RETURN(const std::vector<FoundSegment> segments, SegmentsAt(fs, path));
   if (segments.empty()) return InvalidArgument("{} holds no log segment", path);
   const bool folder = segments[0].path != path;

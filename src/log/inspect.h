@@ -40,8 +40,9 @@ struct InspectSummary {
   absl::Status verdict;
 };
 
-// Walks one segment file, or all of a folder in order, and shows each whole record up to the first that is none.
-// Changes nothing; a server may be running. Errors are of the file system, or of a name that is no segment's.
+// Walks one segment file, a tail that was saved aside (torn-….bak), or all of a folder in order, and shows each whole
+// record up to the first that is none. Changes nothing; a server may be running. Errors are of the file system, or of a
+// name that is no segment's.
 absl::StatusOr<InspectSummary> Inspect(FileSystem& fs, const std::string& path, const InspectOptions& options,
                                        const std::function<void(const InspectedRecord&)>& show);
 

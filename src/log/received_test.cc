@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "format/log_format.h"
+#include "log/inspect.h"
 #include "log/log.h"
 
 namespace tidemark::log {
@@ -143,6 +144,28 @@ TEST_F(ReceivedTest, AHoleThatAPowerFailureLeavesIsCutThoughLaterRecordsCallItDu
   EXPECT_LT(replica_->appended(), primary_->appended());
   Ship();
   EXPECT_EQ(Bytes(*replica_), Bytes(*primary_));
+}
+
+// What a former primary wrote after it had been replaced can be looked at record by record.
+TEST_F(ReceivedTest, ATailThatWasSavedAsideCanBeInspected) {
+  Write(10);
+  const Lsn fork = primary_->appended();
+  Write(5);
+  primary_.reset();
+  const auto cut = Cut(FileSystem::Posix(), Clock::System(), folder_ + "/primary", fork);
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  ASSERT_FALSE(cut->saved_to.empty());
+  std::vector<Lsn> shown;
+  const auto summary = Inspect(FileSystem::Posix(), cut->saved_to, {}, [&](const InspectedRecord& record) {
+    EXPECT_TRUE(record.follows);
+    EXPECT_EQ(record.payload.find_first_not_of('p'), std::string_view::npos);
+    shown.push_back(record.header.lsn);
+  });
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_TRUE(summary->verdict.ok());
+  EXPECT_TRUE(summary->torn.empty()) << summary->torn;
+  ASSERT_EQ(shown.size(), 5u);
+  EXPECT_EQ(shown.front(), fork);
 }
 
 }  // namespace

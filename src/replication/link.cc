@@ -313,7 +313,7 @@ absl::Status Link::Cut(const Welcome& welcome) {
   const std::string log_folder = options_.folder + "/log";
   options_.report(
       fmt::format("replication: this node's log went its own way: {}. What it has from lsn:{:x} on is saved "
-                  "in {}/torn-*.bak and cut",
+                  "in {}/torn-*.bak (tidemark log inspect) and cut",
                   welcome.reason, welcome.from.value, log_folder));
   TM_RETURN_IF_ERROR(
       options_.reopen([&] { return log::Cut(fs_, clock_, log_folder, welcome.from, common->timeline).status(); }));

@@ -358,7 +358,7 @@ void Server::FlushThenStop() {
   const auto left = std::make_shared<std::atomic<size_t>>(threads_.size());
   for (const std::unique_ptr<IoThread>& thread : threads_) {
     thread->Post([this, left] {
-      if (left->fetch_sub(1) == 1) FlushTasks();
+      if (left->fetch_sub(1) == 1) AwaitReplicas();
     });
   }
 }

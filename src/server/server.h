@@ -74,6 +74,7 @@ class Server final : public commands::Host {
   void Report() const;
   absl::Status WritePidFile() const;
   void FlushThenStop();
+  void AwaitReplicas();
   void FlushTasks();
   void StopThreads();
   absl::Status Stop();
