@@ -131,7 +131,8 @@ class EngineImpl final : public Engine {
   absl::StatusOr<size_t> ApplyReceived(std::string_view records) override;
   void StartTimeline(Timeline timeline) override;
   log::Log::Tail Tail() override;
-  absl::Status Reopen(bool received, absl::FunctionRef<absl::Status()> between) override;
+  absl::Status Reopen(bool received, absl::FunctionRef<absl::Status(Lsn persisted)> between) override;
+  void SetFollowing(bool on) override;
   std::shared_lock<std::shared_mutex> Pin() override { return std::shared_lock(floors_mutex_); }
   void SetDiskLowWater(uint64_t bytes) override { disk_low_water_ = bytes; }
   void SetActiveExpire(bool on) override { active_expire_ = on; }
@@ -172,6 +173,7 @@ class EngineImpl final : public Engine {
 
   // Under the commit lock (the store's, exclusive).
   format::WriteBatchBuilder batch_;
+  bool following_ = false;
 
   std::mutex persist_mutex_;  // one Persist or Snapshot at a time
   std::mutex sweep_mutex_;    // held while the sweeper works
@@ -252,14 +254,20 @@ absl::Status EngineImpl::Start() {
   return absl::OkStatus();
 }
 
-absl::Status EngineImpl::Reopen(bool received, absl::FunctionRef<absl::Status()> between) {
+void EngineImpl::SetFollowing(bool on) {
+  const kv::Store::Writer writer = store_->Write();
+  following_ = on;
+}
+
+absl::Status EngineImpl::Reopen(bool received, absl::FunctionRef<absl::Status(Lsn persisted)> between) {
   const std::unique_lock pinned_by_none(floors_mutex_);
   StopThreads();
   log_->Write();
   TM_RETURN_IF_ERROR(log_->SyncTo(log_->appended()));
+  const Lsn persisted = store_->persisted();
   log_.reset();
   store_.reset();
-  const absl::Status done = between();
+  const absl::Status done = between(persisted);
   options_.log.received = received;
   TM_RETURN_IF_ERROR(OpenFloors());
   TM_RETURN_IF_ERROR(RecoverStore());
@@ -319,6 +327,9 @@ absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
     return Stalled();
   }
   kv::Store::Writer writer = store_->Write();
+  if (following_) {
+    return Errorf(absl::StatusCode::kInvalidArgument, "READONLY You can't write against a read only replica.");
+  }
   const Timestamp now = clock_->Next();
   CommitTxn txn(writer, batch_, tier, log_->next_lsn(), now, listener_ != nullptr && listener_->listening());
   txn.StopExpiryAt(Timestamp{expiry_stands_at_.load(std::memory_order_relaxed)});

@@ -136,14 +136,18 @@ class Engine {
   // were done, perhaps fewer than all: then the store has to catch up first. DATA_LOSS when they do not go on from the
   // log's end, FAILED_PRECONDITION when they come from a newer server: the engine then takes nothing more.
   virtual absl::StatusOr<size_t> ApplyReceived(std::string_view records) = 0;
+  // While it is on, Write refuses with INVALID_ARGUMENT and Redis's words for it: a client's write that was let in
+  // before the role changed must not get between the primary's records. Once it returns, no other write is under way.
+  virtual void SetFollowing(bool on) = 0;
   // The next record begins `timeline`.
   virtual void StartTimeline(Timeline timeline) = 0;
   // Where the log ends, as of a moment at which no record is being appended.
   virtual log::Log::Tail Tail() = 0;
-  // Closes store and log, calls `between`, and opens again what the folder has then; `received` as in LogOptions. The
+  // Closes store and log, calls `between` with the LSN that the store is persisted up to, and opens again what the
+  // folder has then; `received` as in LogOptions. The
   // engine stays the same object; what log() and store() gave is gone, so no other thread may be in the engine, or it
   // holds a Pin. The status of `between`; another error leaves an engine that must not be used any more.
-  virtual absl::Status Reopen(bool received, absl::FunctionRef<absl::Status()> between) = 0;
+  virtual absl::Status Reopen(bool received, absl::FunctionRef<absl::Status(Lsn persisted)> between) = 0;
   // While it is held, Reopen waits. For threads that a Reopen does not stop otherwise.
   [[nodiscard]] virtual std::shared_lock<std::shared_mutex> Pin() = 0;
 

@@ -142,7 +142,7 @@ TEST_F(FollowingTest, ALogThatWentAstrayIsCutAndFollowsAgain) {
   const Lsn fork = replica_->last_end();
   replica_->StartTimeline(Timeline{2});
   Set(*replica_, "astray", "1");
-  const absl::Status cut = replica_->Reopen(true, [&] {
+  const absl::Status cut = replica_->Reopen(true, [&](Lsn) {
     return log::Cut(FileSystem::Posix(), Clock::System(), FolderOf("replica") + "/log", fork, Timeline{1}).status();
   });
   ASSERT_TRUE(cut.ok()) << cut;

@@ -43,17 +43,27 @@ absl::Status KeepSavedAside(FileSystem& fs, const std::string& folder, const std
 
 absl::Status DecideInstall(FileSystem& fs, const std::string& folder) {
   const std::string staged = folder + "/" + kStagingFolder;
-  return ReplaceWholeFile(fs, staged, "INSTALL",
+  return ReplaceWholeFile(fs, staged, kInstallMark,
                           "the store and the log in this folder take the place of the server's\n");
 }
 
 absl::Status FinishInstall(FileSystem& fs, const std::string& folder) {
   const std::string staged = folder + "/" + kStagingFolder;
   std::error_code error;
-  if (!files::exists(staged + "/INSTALL", error)) return absl::OkStatus();
+  if (!files::exists(staged + "/" + kInstallMark, error)) return absl::OkStatus();
   TM_RETURN_IF_ERROR(Swap(fs, folder, staged, "store"));
   TM_RETURN_IF_ERROR(KeepSavedAside(fs, folder, staged));
   TM_RETURN_IF_ERROR(Swap(fs, folder, staged, "log"));
+  // The decision goes last: without it what is left would look like a full sync to go on with.
+  std::vector<files::path> rest;
+  for (const auto& entry : files::directory_iterator(staged, error)) {
+    if (entry.path().filename() != kInstallMark) rest.push_back(entry.path());
+  }
+  for (const files::path& path : rest) {
+    files::remove_all(path, error);
+    if (error) return Failed("remove", path, error);
+  }
+  TM_RETURN_IF_ERROR(fs.SyncFolder(staged));
   files::remove_all(staged, error);
   if (error) return Failed("remove", staged, error);
   return fs.SyncFolder(folder);

@@ -16,6 +16,7 @@
 namespace tidemark::engine {
 
 inline constexpr const char* kStagingFolder = "fullsync";
+inline constexpr const char* kInstallMark = "INSTALL";
 
 // Decides for the new pair in folder/fullsync, durably. No engine is open on the folder when FinishInstall follows.
 absl::Status DecideInstall(FileSystem& fs, const std::string& folder);

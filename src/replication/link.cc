@@ -15,9 +15,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kStorePause{5};
 
-absl::Status Again() { return Errorf(absl::StatusCode::kAborted, "joins again"); }
-bool IsAgain(const absl::Status& status) { return absl::IsAborted(status); }
-
 }  // namespace
 
 Link::Link(engine::Engine& engine, FileSystem& fs, Clock& clock, LinkOptions options)
@@ -28,7 +25,9 @@ Link::Link(engine::Engine& engine, FileSystem& fs, Clock& clock, LinkOptions opt
   thread_ = std::thread([this] { Run(); });
 }
 
-Link::~Link() {
+Link::~Link() { Stop(); }
+
+void Link::Stop() {
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
@@ -36,8 +35,8 @@ Link::~Link() {
     if (fetching_ != nullptr) fetching_->Stop();
     changed_.SignalAll();
   }
-  thread_.join();
-  ack_thread_.join();
+  if (thread_.joinable()) thread_.join();
+  if (ack_thread_.joinable()) ack_thread_.join();
 }
 
 bool Link::Stopping() const {
@@ -78,8 +77,14 @@ void Link::Heard(const Chunk& chunk) {
   status_.received = chunk.from + chunk.records.size();
 }
 
+absl::Status Link::Again() {
+  again_ = true;
+  return Errorf(absl::StatusCode::kAborted, "joins again");
+}
+
 void Link::Run() {
   while (!Stopping()) {
+    again_ = false;
     const absl::Status ended = RunOnce();
     {
       const MutexLock lock(mutex_);
@@ -87,7 +92,7 @@ void Link::Run() {
       streaming_ = false;
       if (stopping_) return;
     }
-    if (IsAgain(ended)) continue;
+    if (again_) continue;
     SetState(LinkState::kConnect,
              fmt::format("{}:{}: {}", options_.primary.host, options_.primary.port, Message(ended)));
     const MutexLock lock(mutex_);
@@ -143,7 +148,7 @@ absl::Status Link::RunOnce() {
   switch (welcome.verdict) {
     case Verdict::kStream:
       if (staging_ != nullptr) {
-        staging_->Discard();
+        TM_RETURN_IF_ERROR(staging_->Discard());
         staging_.reset();
       }
       return Stream(*upstream);
@@ -171,13 +176,14 @@ absl::Status Link::Apply(std::string_view records) {
 }
 
 absl::Status Link::Acknowledge(Upstream& upstream, bool loading) {
+  // Looked at under the lock: what goes out last is the furthest.
+  const MutexLock lock(ack_mutex_);
   Ack ack;
   ack.loading = loading;
   log::Log& log = loading ? staging_->log() : engine_.log();
   ack.written = log.written();
   ack.durable = log.durable();
   ack.applied = loading ? Lsn{} : engine_.store().applied();
-  const MutexLock lock(ack_mutex_);
   return upstream.Acknowledge(ack);
 }
 
@@ -242,13 +248,13 @@ absl::Status Link::Receive(Upstream& upstream, Staging& staging) {
 
 absl::Status Link::FullSync(Upstream& upstream, const Welcome& welcome) {
   if (!welcome.snapshot) return Errorf(absl::StatusCode::kInternal, "the primary offers no snapshot");
-  if (staging_ != nullptr && staging_->id() == welcome.snapshot->id) {
+  if (staging_ != nullptr && staging_->id() == welcome.snapshot->id && staging_->log().appended() == welcome.from) {
     staging_->GoOn(*welcome.snapshot);
   } else {
-    if (staging_ == nullptr) {
-      staging_ = std::make_unique<Staging>(fs_, clock_, options_.folder, options_.segment_size);
-    }
-    TM_RETURN_IF_ERROR(staging_->Begin(*welcome.snapshot));
+    staging_.reset();
+    auto staging = std::make_unique<Staging>(fs_, clock_, options_.folder, options_.segment_size);
+    TM_RETURN_IF_ERROR(staging->Begin(*welcome.snapshot));
+    staging_ = std::move(staging);
   }
   SetState(LinkState::kSync);
   options_.report(fmt::format("replication: full sync from {}:{}: {} files as of lsn:{:x}: {}", options_.primary.host,
@@ -267,7 +273,10 @@ absl::Status Link::FullSync(Upstream& upstream, const Welcome& welcome) {
   });
   absl::Status received;
   while (received.ok() && !fetched) received = Receive(upstream, *staging_);
-  if (!received.ok()) staging_->Stop();
+  if (!received.ok()) {
+    staging_->Stop();
+    upstream.Cancel();
+  }
   fetcher.join();
   {
     const MutexLock lock(mutex_);
@@ -279,11 +288,14 @@ absl::Status Link::FullSync(Upstream& upstream, const Welcome& welcome) {
     return received.ok() ? files : received;
   }
   TM_RETURN_IF_ERROR(KeepAstray(welcome));
-  TM_RETURN_IF_ERROR(staging_->Decide());
+  const absl::Status decided = staging_->Decide();
   staging_.reset();
-  TM_RETURN_IF_ERROR(options_.reopen([] { return absl::OkStatus(); }));
-  // The engine holds its own lease on the log by now.
-  TM_RETURN_IF_ERROR(engine_.log().ReleaseLease(kStagingLease));
+  TM_RETURN_IF_ERROR(decided);
+  TM_RETURN_IF_ERROR(options_.reopen([](Lsn /*persisted*/) { return absl::OkStatus(); }));
+  // The engine holds its own lease on the log by now; Source::Open may have released this one.
+  if (const absl::Status gone = engine_.log().ReleaseLease(kStagingLease); !gone.ok() && !absl::IsNotFound(gone)) {
+    return gone;
+  }
   options_.report(
       fmt::format("replication: the snapshot is installed, the log goes to lsn:{:x}", engine_.last_end().value));
   return Stream(upstream);
@@ -315,8 +327,14 @@ absl::Status Link::Cut(const Welcome& welcome) {
       fmt::format("replication: this node's log went its own way: {}. What it has from lsn:{:x} on is saved "
                   "in {}/torn-*.bak (tidemark log inspect) and cut",
                   welcome.reason, welcome.from.value, log_folder));
-  TM_RETURN_IF_ERROR(
-      options_.reopen([&] { return log::Cut(fs_, clock_, log_folder, welcome.from, common->timeline).status(); }));
+  TM_RETURN_IF_ERROR(options_.reopen([&](Lsn persisted) -> absl::Status {
+    // The store may have been persisted further since the hello. Then the next one says so, and leads to a full sync.
+    if (persisted > welcome.from) {
+      return Errorf(absl::StatusCode::kUnavailable, "the store is persisted up to lsn:{:x}, beyond the cut",
+                    persisted.value);
+    }
+    return log::Cut(fs_, clock_, log_folder, welcome.from, common->timeline).status();
+  }));
   return Again();
 }
 
@@ -324,7 +342,8 @@ absl::Status Link::CatchUp(const Welcome& welcome) {
   SetState(LinkState::kSync);
   options_.report(
       fmt::format("replication: reads from the archive up to lsn:{:x}: {}", welcome.from.value, welcome.reason));
-  const absl::Status read =
+  const Lsn before = engine_.last_end();
+  absl::Status read =
       options_.read_archive(welcome.history.back().timeline, welcome.from, [this](std::string_view records) {
         const absl::Status applied = Apply(records);
         const MutexLock lock(mutex_);
@@ -332,6 +351,9 @@ absl::Status Link::CatchUp(const Welcome& welcome) {
         return applied;
       });
   if (Stopping()) return Again();
+  if (read.ok() && engine_.last_end() == before) {
+    read = Errorf(absl::StatusCode::kUnavailable, "it has nothing from lsn:{:x} on", before.value);
+  }
   if (!read.ok()) {
     options_.report(fmt::format("replication: the archive does not help: {}", Message(read)));
     archive_failed_ = true;

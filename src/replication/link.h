@@ -40,7 +40,7 @@ struct LinkOptions {
   int jobs = 4;
   std::chrono::milliseconds retry{1000};
   // Runs `between` with the engine closed and everything else kept out of it (NodeHooks::reopen).
-  std::function<absl::Status(absl::FunctionRef<absl::Status()> between)> reopen;
+  std::function<absl::Status(absl::FunctionRef<absl::Status(Lsn persisted)> between)> reopen;
   // Null: there is none.
   ReadArchive read_archive;
   // The primary said: take over. Must not block.
@@ -52,10 +52,12 @@ struct LinkOptions {
 class Link {
  public:
   Link(engine::Engine& engine, FileSystem& fs, Clock& clock, LinkOptions options);
-  // Ends the connection and waits for the thread. Not on its own thread.
   ~Link();
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
+
+  // Ends the connection and waits for the threads: nothing is received or exchanged any more. Not on its own thread.
+  void Stop();
 
   LinkStatus status() const;
   bool up() const { return up_.load(std::memory_order_relaxed); }
@@ -75,6 +77,8 @@ class Link {
   absl::Status KeepAstray(const Welcome& welcome);
   absl::Status CatchUp(const Welcome& welcome);
   absl::Status Acknowledge(Upstream& upstream, bool loading);
+  // Run is to call RunOnce again at once.
+  absl::Status Again();
   void SetState(LinkState state, std::string_view problem = {});
   void Heard(const Chunk& chunk);
   bool Stopping() const;
@@ -83,8 +87,9 @@ class Link {
   FileSystem& fs_;
   Clock& clock_;
   const LinkOptions options_;
-  std::unique_ptr<Staging> staging_;
-  bool archive_failed_ = false;  // the last try to read from the archive; until something streams
+  std::unique_ptr<Staging> staging_;  // null, or with an open log; of thread_
+  bool archive_failed_ = false;       // the last try to read from the archive; until something streams; of thread_
+  bool again_ = false;                // of thread_
 
   mutable Mutex mutex_;
   CondVar changed_;

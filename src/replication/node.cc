@@ -16,6 +16,13 @@ using Json = nlohmann::json;
 constexpr const char* kFile = "replication.json";
 constexpr std::chrono::milliseconds kTidyEvery{10'000};
 
+// Two threads may know of two positions at once: the later one stays.
+void Raise(std::atomic<uint64_t>* position, Lsn to) {
+  uint64_t now = position->load();
+  while (now < to.value && !position->compare_exchange_weak(now, to.value)) {
+  }
+}
+
 absl::Status Precondition(std::string_view text) { return Errorf(absl::StatusCode::kFailedPrecondition, "{}", text); }
 
 }  // namespace
@@ -74,10 +81,14 @@ void Node::Stop() {
   }
   source_.Close("the node is stopping");
   replicas_.EndWaits();
+  source_.Stop();
+  if (link != nullptr) link->Stop();
   if (thread_.joinable()) thread_.join();
-  link.reset();
-  const MutexLock lock(mutex_);
-  link_.reset();
+  {
+    const MutexLock lock(mutex_);
+    link = std::exchange(link_, nullptr);
+  }
+  if (link != nullptr) link->Stop();
 }
 
 absl::Status Node::ReadIdentity(std::optional<engine::Identity>* identity) {
@@ -94,7 +105,7 @@ absl::Status Node::Remember(const std::optional<Endpoint>& primary) {
 }
 
 void Node::DurableAdvanced(Lsn durable) {
-  local_durable_ = durable.value;
+  Raise(&local_durable_, durable);
   replicas_.LocalAdvanced();
   const MutexLock lock(mutex_);
   if (link_ != nullptr) link_->DurableAdvanced();
@@ -154,7 +165,7 @@ uint64_t Node::Wait(Lsn target, size_t replicas, bool durably, bool local, std::
                     std::function<void(const Waited&)> done) {
   {
     const auto pin = engine_.Pin();
-    local_durable_ = std::max(local_durable_.load(), engine_.log().durable().value);
+    Raise(&local_durable_, engine_.log().durable());
   }
   return replicas_.Wait(target, replicas, durably, local, timeout, std::move(done),
                         [this] { return Lsn{local_durable_.load()}; });
@@ -195,11 +206,13 @@ void Node::BecomeReplica(const Endpoint& primary) {
     const MutexLock lock(mutex_);
     former = std::exchange(link_, nullptr);
   }
-  former.reset();
+  // Others may look at it for a moment longer (status), but nothing of it goes on.
+  if (former != nullptr) former->Stop();
   // Before anything is received, nothing of our own may still be on its way into the log.
   options_.hooks.stop_writing();
   engine_.SetSweeping(false);
   if (!options_.hooks.exclusively([] {}).ok()) return;
+  engine_.SetFollowing(true);
   replicas_.EndWaits();
   if (const absl::Status kept = Remember(primary); !kept.ok()) {
     options_.report(fmt::format("replication: the role cannot be written down: {}", Message(kept)));
@@ -217,7 +230,8 @@ void Node::StartLink(const Endpoint& primary) {
   options.connect = options_.connect;
   options.folder = options_.folder;
   options.segment_size = options_.segment_size;
-  options.reopen = [this](absl::FunctionRef<absl::Status()> between) { return ReopenEngine(between); };
+  options.retry = options_.retry;
+  options.reopen = [this](absl::FunctionRef<absl::Status(Lsn)> between) { return ReopenEngine(between); };
   options.read_archive = options_.read_archive;
   options.take_over = [this] { Promote(); };
   options.met_primary = [this](const std::string& id) { source_.SetPrimary(id); };
@@ -227,19 +241,21 @@ void Node::StartLink(const Endpoint& primary) {
   link_ = std::move(link);
 }
 
-absl::Status Node::ReopenEngine(absl::FunctionRef<absl::Status()> between) {
+absl::Status Node::ReopenEngine(absl::FunctionRef<absl::Status(Lsn persisted)> between) {
   source_.Close("the node takes up another log");
   source_.LetGo();
   absl::Status done;
   bool broken = false;
   TM_RETURN_IF_ERROR(options_.hooks.exclusively([&] {
     bool ran = false;
-    done = engine_.Reopen(/*received=*/true, [&] {
+    done = engine_.Reopen(/*received=*/true, [&](Lsn persisted) {
       ran = true;
-      return between();
+      return between(persisted);
     });
     broken = !ran;
-    if (!broken) options_.hooks.exchanged();
+    if (broken) return;
+    local_durable_ = engine_.log().durable().value;
+    options_.hooks.exchanged();
   }));
   if (broken) return done;
   std::optional<engine::Identity> identity;
@@ -321,7 +337,8 @@ void Node::BecomePrimary() {
     const MutexLock lock(mutex_);
     former = std::exchange(link_, nullptr);
   }
-  former.reset();
+  if (former != nullptr) former->Stop();
+  engine_.SetFollowing(false);
   source_.SetPrimary({});
   absl::Status started = StartTimeline();
   if (started.ok()) started = Remember(std::nullopt);
@@ -356,6 +373,10 @@ absl::Status Node::Failover(const FailoverRequest& request) {
 absl::Status Node::AbortFailover() {
   const MutexLock lock(mutex_);
   if (!failover_) return Precondition("No failover in progress.");
+  // The replica may be taking writes already: there is one way on only.
+  if (failover_state_ == FailoverState::kInProgress) {
+    return Precondition("The failover cannot be aborted any more: the replica was told to take over.");
+  }
   failover_.reset();
   failover_state_ = FailoverState::kNone;
   held_ = false;

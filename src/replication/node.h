@@ -62,6 +62,7 @@ struct NodeOptions {
   std::function<UpstreamOptions()> upstream;  // read at each connection
   Connect connect;
   SourceOptions source;
+  std::chrono::milliseconds retry{1000};  // between two attempts to reach the primary
   NodeHooks hooks;
   ReadArchive read_archive;
   std::function<void(const std::string&)> report = [](const std::string&) {};
@@ -109,7 +110,7 @@ class Node final : public Replication {
   engine::Identity TakeOverArchives(const engine::Identity& former);
   absl::Status ReadIdentity(std::optional<engine::Identity>* identity);
   void StartLink(const Endpoint& primary);
-  absl::Status ReopenEngine(absl::FunctionRef<absl::Status()> between);
+  absl::Status ReopenEngine(absl::FunctionRef<absl::Status(Lsn persisted)> between);
   absl::Status Remember(const std::optional<Endpoint>& primary);
   // The replica that a failover under way may go to now; nullopt: none yet.
   std::optional<ReplicaStatus> Heir(Lsn target) const;

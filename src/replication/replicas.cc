@@ -7,6 +7,8 @@ namespace tidemark::replication {
 namespace {
 
 constexpr uint64_t kRepeatedWithinMicros = 600'000'000;
+// What is longer waits for ever, as far as anybody can tell, and must not overflow a clock.
+constexpr std::chrono::hours kLongestWait{24 * 365};
 
 uint64_t WallMillis(Clock& clock) { return clock.WallMicros() / 1000; }
 
@@ -24,10 +26,11 @@ Replicas::~Replicas() {
 }
 
 uint64_t Replicas::Connected(const std::string& id, const Endpoint& address, bool loading, std::function<void()> drop) {
+  Supersede(id);
   const MutexLock lock(mutex_);
   Replica& replica = replicas_[id];
-  if (replica.connection != 0 && replica.drop) replica.drop();
   replica.status.id = id;
+  replica.status.acknowledged = {.written = {}, .durable = {}, .applied = {}, .loading = loading};
   replica.status.address = address;
   replica.status.connected = true;
   replica.status.loading = loading;
@@ -38,9 +41,15 @@ uint64_t Replicas::Connected(const std::string& id, const Endpoint& address, boo
 }
 
 Replicas::Replica* Replicas::FindConnection(uint64_t connection) {
+  if (connection == 0) return nullptr;  // that of all who are away
   const auto found = std::find_if(replicas_.begin(), replicas_.end(),
                                   [&](const auto& entry) { return entry.second.connection == connection; });
   return found == replicas_.end() ? nullptr : &found->second;
+}
+
+bool Replicas::IsCurrent(uint64_t connection) {
+  const MutexLock lock(mutex_);
+  return FindConnection(connection) != nullptr;
 }
 
 void Replicas::Acknowledged(uint64_t connection, const Ack& ack) {
@@ -55,6 +64,19 @@ void Replicas::Acknowledged(uint64_t connection, const Ack& ack) {
   if (waiting_.load() > 0) Settle(/*all=*/false);
 }
 
+void Replicas::Supersede(const std::string& id) {
+  std::function<void()> drop;
+  {
+    const MutexLock lock(mutex_);
+    const auto found = replicas_.find(id);
+    if (found == replicas_.end() || found->second.connection == 0) return;
+    drop = std::exchange(found->second.drop, nullptr);
+    found->second.connection = 0;
+    found->second.status.connected = false;
+  }
+  if (drop) drop();
+}
+
 void Replicas::Disconnected(uint64_t connection) {
   const MutexLock lock(mutex_);
   Replica* replica = FindConnection(connection);
@@ -65,10 +87,14 @@ void Replicas::Disconnected(uint64_t connection) {
 }
 
 void Replicas::DropAll() {
-  const MutexLock lock(mutex_);
-  for (auto& [id, replica] : replicas_) {
-    if (replica.drop) replica.drop();
+  std::vector<std::function<void()>> drops;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [id, replica] : replicas_) {
+      if (replica.drop) drops.push_back(replica.drop);
+    }
   }
+  for (const auto& drop : drops) drop();
 }
 
 void Replicas::Forget(const std::string& id) {
@@ -132,7 +158,8 @@ Replication::Waited Replicas::Reached(const Waiting& waiting) const {
   for (const auto& [id, replica] : replicas_) {
     const Ack& ack = replica.status.acknowledged;
     const bool has = (waiting.durably ? ack.durable : ack.written) >= waiting.target;
-    if (replica.status.connected && has) ++waited.replicas;
+    // One that still takes a snapshot has the records beside its data: who promoted it would not find them.
+    if (replica.status.connected && !replica.status.loading && has) ++waited.replicas;
   }
   waited.local = waiting.local_durable() >= waiting.target;
   return waited;
@@ -144,7 +171,8 @@ uint64_t Replicas::Wait(Lsn target, size_t replicas, bool durably, bool local, s
   {
     const MutexLock lock(mutex_);
     id = ++last_number_;
-    const SteadyTime deadline = timeout.count() == 0 ? SteadyTime::max() : std::chrono::steady_clock::now() + timeout;
+    const SteadyTime deadline =
+        timeout.count() == 0 || timeout > kLongestWait ? SteadyTime::max() : std::chrono::steady_clock::now() + timeout;
     waits_[id] = {target, replicas, durably, local, deadline, std::move(done), std::move(local_durable)};
     waiting_ = waits_.size();
     changed_.SignalAll();

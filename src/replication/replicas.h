@@ -25,10 +25,15 @@ class Replicas {
   Replicas& operator=(const Replicas&) = delete;
 
   // A replica has joined; `drop` ends this connection, and is called when the same replica joins again, or from
-  // DropAll. It must not block. Returns a number for what follows.
+  // DropAll. It must not block. Returns a number for what follows. What the replica acknowledged over a former
+  // connection counts no more: it may have lost it since.
   uint64_t Connected(const std::string& id, const Endpoint& address, bool loading, std::function<void()> drop);
+  // Of a connection that has ended, or was taken the place of, it counts no more.
   void Acknowledged(uint64_t connection, const Ack& ack);
+  bool IsCurrent(uint64_t connection);
   void Disconnected(uint64_t connection);
+  // Ends the connection of this replica, if there is one: another takes its place.
+  void Supersede(const std::string& id);
   // Ends every connection.
   void DropAll();
   // The replica's lease is gone for good: nothing of it is left to show.

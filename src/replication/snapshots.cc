@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/hash.h"
 #include "env/random.h"
@@ -22,28 +21,47 @@ constexpr int kAttempts = 5;
 std::string NameOf(const std::string& id) { return std::string(kPrefix) + id; }
 std::string LeaseOf(const std::string& id) { return "snapshot:" + id; }
 
-std::string Encode(const SnapshotOffer& offer) {
+std::string Encode(const SnapshotOffer& offer, const std::set<std::string>& readers) {
+  Json files = Json::array();
+  for (const SnapshotFile& file : offer.files) files.push_back({{"name", file.name}, {"size", file.size}});
   return Json{{"id", offer.id},
               {"lsn", offer.lsn.value},
               {"timeline", offer.timeline.value},
               {"previous_crc", offer.previous_crc},
-              {"last_timestamp", offer.last_timestamp.micros}}
+              {"last_timestamp", offer.last_timestamp.micros},
+              {"files", files},
+              {"readers", readers}}
       .dump();
 }
 
-absl::StatusOr<SnapshotOffer> DecodeOffer(const std::string& text) {
+struct Described {
+  SnapshotOffer offer;
+  std::set<std::string> readers;
+};
+
+absl::StatusOr<Described> Decode(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   try {
-    SnapshotOffer offer;
+    Described described;
+    SnapshotOffer& offer = described.offer;
     offer.id = json.at("id").get<std::string>();
     offer.lsn.value = json.at("lsn").get<uint64_t>();
     offer.timeline.value = json.at("timeline").get<uint32_t>();
     offer.previous_crc = json.at("previous_crc").get<uint32_t>();
     offer.last_timestamp.micros = json.at("last_timestamp").get<uint64_t>();
-    return offer;
+    for (const Json& file : json.at("files")) {
+      offer.files.push_back({file.at("name").get<std::string>(), file.at("size").get<uint64_t>()});
+    }
+    described.readers = json.at("readers").get<std::set<std::string>>();
+    return described;
   } catch (const Json::exception&) {
     return Errorf(absl::StatusCode::kDataLoss, "the description of a held snapshot is damaged");
   }
+}
+
+bool SameFiles(const std::vector<SnapshotFile>& a, const std::vector<SnapshotFile>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x.name == y.name && x.size == y.size; });
 }
 
 absl::StatusOr<std::vector<SnapshotFile>> FilesOf(const std::string& folder) {
@@ -81,42 +99,76 @@ absl::Status Snapshots::Load() {
   TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(folder));
   for (const std::string& name : names) {
     if (!name.starts_with(kPrefix) || !name.ends_with(".json")) continue;
-    absl::StatusOr<std::string> text = ReadWholeFile(fs_, folder + "/" + name);
-    TM_RETURN_IF_ERROR(text.status());
-    absl::StatusOr<SnapshotOffer> offer = DecodeOffer(*text);
-    const auto lease = offer.ok() ? leases.find(offer->id) : leases.end();
-    if (lease == leases.end() || !lease->second.broken.empty()) continue;
-    absl::StatusOr<std::vector<SnapshotFile>> files = FilesOf(engine_.SnapshotFolder(NameOf(offer->id)));
-    if (!files.ok() || files->empty()) continue;
-    offer->files = *std::move(files);
+    const absl::StatusOr<std::string> text = ReadWholeFile(fs_, folder + "/" + name);
+    absl::StatusOr<Described> described = text.ok() ? Decode(*text) : text.status();
+    if (!described.ok() || name != NameOf(described->offer.id) + ".json" || described->readers.empty()) continue;
+    const std::string id = described->offer.id;
+    const absl::StatusOr<std::vector<SnapshotFile>> files = FilesOf(engine_.SnapshotFolder(NameOf(id)));
+    if (!files.ok() || files->empty() || !SameFiles(*files, described->offer.files)) continue;
     const MutexLock lock(mutex_);
-    held_[offer->id] = {.offer = *offer, .users = 0, .made = steady_clock::now(), .used = steady_clock::now()};
-    leases.erase(lease);
+    held_[id] = {.offer = std::move(described->offer),
+                 .users = 0,
+                 .readers = described->readers,
+                 .begun = std::move(described->readers),
+                 .leased = leases.contains(id) && leases.at(id).broken.empty(),
+                 .made = steady_clock::now() - options_.share_max,
+                 .used = steady_clock::now()};
+    if (held_[id].leased) leases.erase(id);
   }
   for (const auto& [id, lease] : leases) engine_.log().ReleaseLease(LeaseOf(id)).IgnoreError();
   for (const std::string& name : names) {
     if (!name.starts_with(kPrefix)) continue;
     const std::string id = name.substr(kPrefix.size(), 32);
     std::error_code ignored;  // what is left costs room only, and goes at the next start
-    if (!Has(id)) std::filesystem::remove_all(folder + "/" + name, ignored);
+    const MutexLock lock(mutex_);
+    if (!held_.contains(id)) std::filesystem::remove_all(folder + "/" + name, ignored);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<SnapshotOffer> Snapshots::Acquire(const History& history) {
+bool Snapshots::Shareable(const Held& held) const {
+  return held.leased && steady_clock::now() - held.made < options_.share_max;
+}
+
+absl::Status Snapshots::WriteDown(const Held& held) {
+  const std::filesystem::path folder = engine_.SnapshotFolder(NameOf(held.offer.id));
+  return ReplaceWholeFile(fs_, folder.parent_path(), NameOf(held.offer.id) + ".json", Encode(held.offer, held.readers));
+}
+
+absl::StatusOr<SnapshotOffer> Snapshots::Acquire(const std::string& replica, const History& history) {
   const MutexLock taking(take_mutex_);
   {
     const MutexLock lock(mutex_);
     for (auto& [id, held] : held_) {
-      if (steady_clock::now() - held.made > options_.share_max) continue;
+      if (!Shareable(held)) continue;
+      if (held.readers.insert(replica).second) {
+        if (const absl::Status written = WriteDown(held); !written.ok()) {
+          held.readers.erase(replica);
+          return written;
+        }
+      }
+      held.begun.erase(replica);
       ++held.users;
       held.used = steady_clock::now();
       return held.offer;
     }
   }
+  // What it read before it will not go on with.
+  Done(replica);
   TM_ASSIGN_OR_RETURN(const SnapshotOffer offer, Take(history));
+  Held held{.offer = offer,
+            .users = 1,
+            .readers = {replica},
+            .begun = {},
+            .leased = true,
+            .made = steady_clock::now(),
+            .used = steady_clock::now()};
+  if (const absl::Status written = WriteDown(held); !written.ok()) {
+    Remove(offer.id);
+    return written;
+  }
   const MutexLock lock(mutex_);
-  held_[offer.id] = {.offer = offer, .users = 1, .made = steady_clock::now(), .used = steady_clock::now()};
+  held_[offer.id] = std::move(held);
   return offer;
 }
 
@@ -127,10 +179,9 @@ absl::StatusOr<SnapshotOffer> Snapshots::Take(const History& history) {
   return offer;
 }
 
-absl::StatusOr<SnapshotOffer> Snapshots::TakeHeld(const std::string& id, const History& history) {
+// The engine's own lease may be raised between our look and our take: then the place may be purged, and we look again.
+absl::Status Snapshots::HoldAsEngine(const std::string& id) {
   log::Log& log = engine_.log();
-  // The engine's own lease may be raised between our look and our take: then the place may be purged, and we look
-  // again.
   absl::Status held;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const std::vector<log::Lease> leases = log.Leases();
@@ -140,10 +191,17 @@ absl::StatusOr<SnapshotOffer> Snapshots::TakeHeld(const std::string& id, const H
     held = log.TakeLease({.name = LeaseOf(id), .lease_class = log::LeaseClass::kRequired, .position = own->position});
     if (!absl::IsFailedPrecondition(held)) break;
   }
-  TM_RETURN_IF_ERROR(held);
+  return held;
+}
+
+absl::StatusOr<SnapshotOffer> Snapshots::TakeHeld(const std::string& id, const History& history) {
+  log::Log& log = engine_.log();
+  if (!options_.sabotage_mark_before_hold) TM_RETURN_IF_ERROR(HoldAsEngine(id));
   SnapshotOffer offer;
   offer.id = id;
   TM_ASSIGN_OR_RETURN(offer.lsn, engine_.SnapshotAs(NameOf(id)));
+  if (options_.after_mark) options_.after_mark();
+  if (options_.sabotage_mark_before_hold) TM_RETURN_IF_ERROR(HoldAsEngine(id));
   if (offer.lsn < log.oldest()) {
     return Errorf(absl::StatusCode::kInternal, "the log begins at lsn:{:x}, beyond the snapshot's lsn:{:x}",
                   log.oldest().value, offer.lsn.value);
@@ -160,48 +218,86 @@ absl::StatusOr<SnapshotOffer> Snapshots::TakeHeld(const std::string& id, const H
     offer.last_timestamp = Timestamp{next.timestamp.micros - 1};
   }
   TM_ASSIGN_OR_RETURN(offer.files, FilesOf(engine_.SnapshotFolder(NameOf(id))));
-  const std::filesystem::path folder = engine_.SnapshotFolder(NameOf(id));
-  TM_RETURN_IF_ERROR(ReplaceWholeFile(fs_, folder.parent_path(), NameOf(id) + ".json", Encode(offer)));
   return offer;
 }
 
-std::optional<SnapshotOffer> Snapshots::Resume(const std::string& id) {
+std::optional<SnapshotOffer> Snapshots::Resume(const std::string& id, const std::string& replica) {
   const MutexLock lock(mutex_);
   const auto found = held_.find(id);
-  if (found == held_.end()) return std::nullopt;
+  if (found == held_.end() || !found->second.readers.contains(replica)) return std::nullopt;
   ++found->second.users;
   found->second.used = steady_clock::now();
   return found->second.offer;
 }
 
-bool Snapshots::Has(const std::string& id) const {
+bool Snapshots::Has(const std::string& id, const std::string& replica) const {
   const MutexLock lock(mutex_);
-  return held_.contains(id);
+  const auto found = held_.find(id);
+  return found != held_.end() && found->second.readers.contains(replica);
 }
 
-void Snapshots::Release(const std::string& id, bool done) {
+bool Snapshots::Begun(const std::string& id, const std::string& replica) {
+  const MutexLock lock(mutex_);
+  const auto found = held_.find(id);
+  return found != held_.end() && found->second.readers.contains(replica) && found->second.begun.insert(replica).second;
+}
+
+void Snapshots::Release(const std::string& id) {
   {
     const MutexLock lock(mutex_);
     const auto found = held_.find(id);
     if (found == held_.end()) return;
     --found->second.users;
     found->second.used = steady_clock::now();
-    if (found->second.users > 0 || !done) return;
+    if (found->second.users > 0 || !found->second.readers.empty()) return;
     held_.erase(found);
   }
   Remove(id);
 }
 
-void Snapshots::RemoveIdle() {
-  std::vector<std::string> idle;
+void Snapshots::Done(const std::string& replica) {
+  std::vector<std::string> over;
   {
     const MutexLock lock(mutex_);
-    for (const auto& [id, held] : held_) {
-      if (held.users == 0 && steady_clock::now() - held.used > options_.idle_max) idle.push_back(id);
+    for (auto it = held_.begin(); it != held_.end();) {
+      Held& held = it->second;
+      const bool was_reader = held.readers.erase(replica) == 1;
+      if (!was_reader || !held.readers.empty()) {
+        // Where that fails, the next start keeps the snapshot until it is idle.
+        if (was_reader) WriteDown(held).IgnoreError();
+        ++it;
+        continue;
+      }
+      over.push_back(it->first);
+      it = held_.erase(it);
+    }
+  }
+  for (const std::string& id : over) Remove(id);
+}
+
+void Snapshots::RemoveIdle() {
+  std::vector<std::string> idle;
+  std::vector<std::string> old;
+  {
+    const MutexLock lock(mutex_);
+    for (auto& [id, held] : held_) {
+      if (held.users == 0 && steady_clock::now() - held.used > options_.idle_max) {
+        idle.push_back(id);
+      } else if (held.leased && !Shareable(held)) {
+        held.leased = false;
+        old.push_back(id);
+      }
     }
     for (const std::string& id : idle) held_.erase(id);
   }
   for (const std::string& id : idle) Remove(id);
+  for (const std::string& id : old) engine_.log().ReleaseLease(LeaseOf(id)).IgnoreError();
+}
+
+void Snapshots::Stop() {
+  const MutexLock lock(rate_mutex_);
+  stopped_ = true;
+  rate_changed_.SignalAll();
 }
 
 void Snapshots::RemoveAll() {
@@ -214,22 +310,24 @@ void Snapshots::RemoveAll() {
 }
 
 void Snapshots::Remove(const std::string& id) {
+  const std::filesystem::path folder = engine_.SnapshotFolder(NameOf(id));
   std::error_code ignored;  // what is left costs room only, and goes at the next start
-  std::filesystem::remove_all(engine_.SnapshotFolder(NameOf(id)), ignored);
-  std::filesystem::remove(engine_.SnapshotFolder(NameOf(id) + ".json"), ignored);
+  // First what says that the rest is whole.
+  std::filesystem::remove(folder.string() + ".json", ignored);
+  fs_.SyncFolder(folder.parent_path()).IgnoreError();
+  std::filesystem::remove_all(folder, ignored);
   engine_.log().ReleaseLease(LeaseOf(id)).IgnoreError();
 }
 
-void Snapshots::Throttle(uint64_t bytes) {
-  if (options_.rate == 0) return;
-  SteadyTime at;
-  {
-    const MutexLock lock(rate_mutex_);
-    next_send_ = std::max(next_send_, steady_clock::now());
-    at = next_send_;
-    next_send_ += std::chrono::microseconds(bytes * 1'000'000 / options_.rate);
+absl::Status Snapshots::Throttle(uint64_t bytes) {
+  if (options_.rate == 0) return absl::OkStatus();
+  const MutexLock lock(rate_mutex_);
+  next_send_ = std::max(next_send_, steady_clock::now());
+  const SteadyTime at = next_send_;
+  next_send_ += std::chrono::microseconds(bytes * 1'000'000 / options_.rate);
+  while (!stopped_ && rate_changed_.WaitUntil(rate_mutex_, at)) {
   }
-  std::this_thread::sleep_until(at);
+  return stopped_ ? Errorf(absl::StatusCode::kCancelled, "the node is stopping") : absl::OkStatus();
 }
 
 absl::Status Snapshots::ReadFile(const std::string& id, const std::string& name, uint64_t offset,
@@ -262,7 +360,7 @@ absl::Status Snapshots::ReadFile(const std::string& id, const std::string& name,
     part.hash = crc;
     if (at < offset || (at == offset && !part.last)) continue;  // the replica has it; it counts for the checksum only
     if (from < offset) part.bytes.erase(0, offset - from);
-    Throttle(part.bytes.size());
+    TM_RETURN_IF_ERROR(Throttle(part.bytes.size()));
     TM_RETURN_IF_ERROR(give(part));
     sent(part.bytes.size());
   }

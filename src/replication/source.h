@@ -1,7 +1,7 @@
 // The feed of a node: what its replicas get, from its own log and its snapshots. Knows nothing of connections.
 //
 // A replica's lease `replica:<id>` is taken before it is told a position, follows what it has made durable, and stays
-// when it goes away, until its caps break it.
+// when it goes away, until its caps break it. One that broke is taken anew once its replica has come close again.
 #pragma once
 
 #include <atomic>
@@ -27,6 +27,10 @@ struct SourceOptions {
   uint64_t lease_max_age_micros = 86'400'000'000;
   // Whether replicas may be sent to an archive for what the log lacks.
   std::function<bool()> has_archive = [] { return false; };
+  // How often a replica hears from this node while nothing is written.
+  std::chrono::milliseconds heartbeat{1000};
+  // For tests, which prove by it that their checks find the fault: replicas hold no lease.
+  bool sabotage_no_lease = false;
   std::function<void(const std::string&)> report = [](const std::string&) {};
 };
 
@@ -39,16 +43,20 @@ class Source final : public Feed {
          const SourceOptions& options);
 
   absl::Status Load() { return snapshots_.Load(); }
-  // While closed nobody joins, and those who are there are dropped: `reason` is what they are told.
+  // While closed nobody joins, and those who are there are dropped: `reason` is what they are told. Waits for joins
+  // under way. Not within a join.
   void Close(const std::string& reason);
   void Open();
+  // Ends transfers that wait for the rate limit. After Close, for good.
+  void Stop() { snapshots_.Stop(); }
   // Forgets what hangs on the log that goes: snapshots. Closed, and before Engine::Reopen.
   void LetGo();
-  // Tells the replica to take over, once everything before was sent. False when it is not connected.
-  bool HandOver(const std::string& replica);
+  // Tells the replica to take over, once everything before was sent; again when it comes back, since the word may have
+  // been lost, until this node follows somebody or is a primary anew (SetPrimary).
+  void HandOver(const std::string& replica);
   // Removes snapshots that nobody needs and replicas whose lease has broken. Now and then.
   void Tidy();
-  // The primary that this node follows, which must not follow it; empty: none.
+  // The primary that this node follows, which must not follow it; empty: none. A hand-over is over with it.
   void SetPrimary(const std::string& node_id);
 
   absl::StatusOr<std::unique_ptr<FeedSession>> Join(const Hello& hello, const std::string& peer) override;
@@ -58,11 +66,15 @@ class Source final : public Feed {
  private:
   friend class SourceSession;
 
-  struct Joining;
-  absl::StatusOr<engine::Identity> Identity();
   absl::Status Admit(const Hello& hello);
-  absl::StatusOr<Holdings> Look(const Hello& hello, const engine::Identity& identity);
+  absl::StatusOr<std::unique_ptr<FeedSession>> JoinAdmitted(const Hello& hello, const std::string& peer);
+  absl::StatusOr<Holdings> Look(const Hello& hello);
+  absl::StatusOr<Decision> DecideAndHold(const Hello& hello, const Holdings& own);
+  void Tell(const Hello& hello, const Endpoint& address, const Decision& decision);
   absl::Status HoldLog(const std::string& replica, Lsn from);
+  // What the replica has made durable it needs no more. `connection`: what it says over an older one does not count.
+  void Acknowledged(const std::string& replica, uint64_t connection, const Ack& ack);
+  bool IsHeir(const std::string& replica) const;
   bool RecordsAgree(Lsn at, uint32_t last_crc);
   absl::Status FillFullSync(const Hello& hello, const Decision& decision, Welcome* welcome);
 
@@ -75,7 +87,11 @@ class Source final : public Feed {
   mutable Mutex mutex_;
   std::string closed_ ABSL_GUARDED_BY(mutex_) = "the node is starting";
   std::string primary_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, std::shared_ptr<std::atomic<bool>>> take_over_ ABSL_GUARDED_BY(mutex_);
+  CondVar joined_;
+  std::set<std::string> joining_ ABSL_GUARDED_BY(mutex_);  // replicas
+  std::string heir_ ABSL_GUARDED_BY(mutex_);               // the replica that is to take over; empty: none
+  // Orders a replica's lease: what an old connection says never comes after a new one's hold.
+  Mutex lease_mutex_;
 };
 
 }  // namespace tidemark::replication

@@ -42,14 +42,15 @@ absl::StatusOr<std::unique_ptr<Staging>> Staging::TakeUp(FileSystem& fs, Clock& 
     offer.previous_crc = json.at("previous_crc").get<uint32_t>();
     offer.last_timestamp.micros = json.at("last_timestamp").get<uint64_t>();
   } catch (const Json::exception&) {
-    staging->Discard();
+    TM_RETURN_IF_ERROR(staging->Discard());
     return nullptr;
   }
-  if (!staging->OpenLog().ok()) {
-    staging->Discard();
-    return nullptr;
-  }
-  return staging;
+  const absl::Status opened = staging->OpenLog();
+  if (opened.ok()) return staging;
+  // Damaged, or half removed. Anything else passes, and what was gathered is worth waiting for.
+  if (!absl::IsDataLoss(opened) && !absl::IsFailedPrecondition(opened)) return opened;
+  TM_RETURN_IF_ERROR(staging->Discard());
+  return nullptr;
 }
 
 absl::Status Staging::OpenLog() {
@@ -66,7 +67,7 @@ absl::Status Staging::OpenLog() {
 }
 
 absl::Status Staging::Begin(const SnapshotOffer& offer) {
-  Discard();
+  TM_RETURN_IF_ERROR(Discard());
   offer_ = offer;
   TM_RETURN_IF_ERROR(fs_.CreateFolder(folder_ + "/store"));
   TM_RETURN_IF_ERROR(fs_.SyncFolder(data_folder_));
@@ -80,10 +81,18 @@ absl::Status Staging::Begin(const SnapshotOffer& offer) {
   return OpenLog();
 }
 
-void Staging::Discard() {
+absl::Status Staging::Discard() {
   log_.reset();
-  std::error_code ignored;  // Begin makes what it needs anew
-  std::filesystem::remove_all(folder_, ignored);
+  std::error_code error;
+  if (!std::filesystem::exists(folder_, error)) return absl::OkStatus();
+  // First what makes others believe in the rest.
+  for (const char* name : {engine::kInstallMark, kOffer}) {
+    if (absl::Status gone = fs_.Remove(folder_ + "/" + name); !gone.ok() && !absl::IsNotFound(gone)) return gone;
+  }
+  TM_RETURN_IF_ERROR(fs_.SyncFolder(folder_));
+  std::filesystem::remove_all(folder_, error);
+  if (error) return Errorf(absl::StatusCode::kInternal, "cannot remove {}: {}", folder_, error.message());
+  return absl::OkStatus();
 }
 
 absl::Status Staging::Fetch(Upstream& upstream, int jobs) {
@@ -112,7 +121,11 @@ absl::Status Staging::FetchFile(Upstream& upstream, const SnapshotFile& file) {
   if (absl::IsAlreadyExists(out.status())) out = fs_.Open(part_path, FileSystem::Mode::kReadWrite);
   TM_RETURN_IF_ERROR(out.status());
   TM_ASSIGN_OR_RETURN(uint64_t at, (*out)->Size());
-  at = std::min(at, file.size);
+  if (at > file.size) {
+    // Not of this file: what would stand behind its end must not stay.
+    TM_RETURN_IF_ERROR((*out)->Truncate(0));
+    at = 0;
+  }
   uint32_t crc = 0;
   std::string bytes(kReadBytes, '\0');
   for (uint64_t read = 0; read < at;) {
@@ -125,8 +138,13 @@ absl::Status Staging::FetchFile(Upstream& upstream, const SnapshotFile& file) {
   done_bytes_ += at;
   bool whole = false;
   bool same = false;
+  const auto damaged = [&] {
+    return Errorf(absl::StatusCode::kDataLoss, "file {} of the snapshot arrived damaged: {} of {} bytes", file.name, at,
+                  file.size);
+  };
   const absl::Status got = upstream.ReadFile(offer_.id, file.name, at, [&](const FilePart& part) -> absl::Status {
     if (stop_) return Errorf(absl::StatusCode::kCancelled, "the full sync was stopped");
+    if (part.bytes.size() > file.size - at) return damaged();
     TM_RETURN_IF_ERROR((*out)->Write(at, part.bytes));
     crc = Crc32c(part.bytes, crc);
     at += part.bytes.size();
@@ -135,13 +153,11 @@ absl::Status Staging::FetchFile(Upstream& upstream, const SnapshotFile& file) {
     same = part.hash == crc;
     return absl::OkStatus();
   });
+  const bool good = got.ok() && whole && same && at == file.size;
+  // From nothing next time: what is wrong in it cannot be told.
+  if (!good && (got.ok() || absl::IsDataLoss(got))) fs_.Remove(part_path).IgnoreError();
   TM_RETURN_IF_ERROR(got);
-  if (!whole || !same || at != file.size) {
-    // From nothing next time: what is wrong in it cannot be told.
-    fs_.Remove(part_path).IgnoreError();
-    return Errorf(absl::StatusCode::kDataLoss, "file {} of the snapshot arrived damaged: {} of {} bytes", file.name, at,
-                  file.size);
-  }
+  if (!good) return damaged();
   TM_RETURN_IF_ERROR((*out)->Sync());
   return fs_.Rename(part_path, path);
 }

@@ -32,7 +32,8 @@ class Staging {
   Staging(FileSystem& fs, Clock& clock, std::string folder, uint64_t segment_size);
   ~Staging();
 
-  // What an earlier attempt gathered; nullptr: nothing that could be gone on with.
+  // What an earlier attempt gathered; nullptr: nothing that could be gone on with. An error (of the disk) when it
+  // cannot be told now.
   static absl::StatusOr<std::unique_ptr<Staging>> TakeUp(FileSystem& fs, Clock& clock, const std::string& folder,
                                                          uint64_t segment_size);
   // For this snapshot, from nothing.
@@ -53,8 +54,8 @@ class Staging {
 
   // All files are here: closes the log, synced, and decides for the pair. engine::Engine::Reopen installs it.
   absl::Status Decide();
-  // Away with it.
-  void Discard();
+  // Away with it, also with a decision for it.
+  absl::Status Discard();
 
  private:
   absl::Status OpenLog();
