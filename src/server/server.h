@@ -61,6 +61,7 @@ class Server final : public commands::Host {
   void MakeNode();
   replication::NodeHooks Hooks();
   absl::Status Exclusively(absl::FunctionRef<void()> job);
+  void ReleaseTaskLeases();
   void ConnectToLog();
   void ApplyLogSettings();
   std::string ClusterId();

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "backup/task_row.h"
 #include "engine/identity.h"
 #include "rpc/upstream.h"
 #include "server/server.h"
@@ -87,7 +88,10 @@ replication::NodeHooks Server::Hooks() {
   replication::NodeHooks hooks;
   hooks.exclusively = [this](absl::FunctionRef<void()> job) { return Exclusively(job); };
   hooks.exchanged = [this] { Exchanged(); };
-  hooks.stop_writing = [this] { tasks_->Detach("this node is a replica: its primary runs the backup tasks"); };
+  hooks.stop_writing = [this] {
+    tasks_->Detach("this node is a replica, or on its way to be the primary: only a primary runs the backup tasks");
+    ReleaseTaskLeases();
+  };
   hooks.start_writing = [this] {
     succession_->Unlimit();
     if (const absl::Status attached = AttachTasks(); !attached.ok()) {
@@ -104,6 +108,16 @@ replication::NodeHooks Server::Hooks() {
     return succession_->Announce(former, next, Clock::System().WallMicros());
   };
   return hooks;
+}
+
+// Nobody here raises them any more: they would hold the log of this node for ever.
+void Server::ReleaseTaskLeases() {
+  for (const log::Lease& lease : engine_->log().Leases()) {
+    if (!lease.name.starts_with(backup::kLeasePrefix)) continue;
+    if (const absl::Status released = engine_->log().ReleaseLease(lease.name); !released.ok()) {
+      spdlog::warn("Lease {} cannot be released: {}", lease.name, Message(released));
+    }
+  }
 }
 
 absl::Status Server::Exclusively(absl::FunctionRef<void()> job) {
