@@ -47,8 +47,8 @@ absl::StatusOr<std::unique_ptr<Staging>> Staging::TakeUp(FileSystem& fs, Clock& 
   }
   const absl::Status opened = staging->OpenLog();
   if (opened.ok()) return staging;
-  // Damaged, or half removed. Anything else passes, and what was gathered is worth waiting for.
-  if (!absl::IsDataLoss(opened) && !absl::IsFailedPrecondition(opened)) return opened;
+  // Anything else passes, and what was gathered is worth waiting for.
+  if (!absl::IsDataLoss(opened)) return opened;
   TM_RETURN_IF_ERROR(staging->Discard());
   return nullptr;
 }
@@ -63,7 +63,10 @@ absl::Status Staging::OpenLog() {
   options.segment_size = segment_size_;
   options.received = true;
   TM_ASSIGN_OR_RETURN(log_, log::Log::Open(fs_, clock_, options, nullptr));
-  return log_->TakeLease({.name = kStagingLease, .lease_class = log::LeaseClass::kRequired, .position = offer_.lsn});
+  const absl::Status held =
+      log_->TakeLease({.name = kStagingLease, .lease_class = log::LeaseClass::kRequired, .position = offer_.lsn});
+  if (!absl::IsFailedPrecondition(held)) return held;
+  return Errorf(absl::StatusCode::kDataLoss, "the staged log lacks its beginning: {}", Message(held));
 }
 
 absl::Status Staging::Begin(const SnapshotOffer& offer) {

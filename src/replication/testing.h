@@ -432,7 +432,8 @@ class Host {
   bool HasLease(const std::string& name) {
     const auto pin = engine_->Pin();
     const std::vector<log::Lease> leases = engine_->log().Leases();
-    return std::any_of(leases.begin(), leases.end(), [&](const auto& lease) { return lease.name.starts_with(name); });
+    return std::any_of(leases.begin(), leases.end(),
+                       [&](const auto& lease) { return lease.name.starts_with(name) && lease.broken.empty(); });
   }
   bool Said(std::string_view words) {
     const MutexLock lock(mutex_);
