@@ -134,7 +134,7 @@ absl::StatusOr<Hello> Link::MakeHello() {
 
 absl::Status Link::RunOnce() {
   SetState(LinkState::kConnecting);
-  absl::StatusOr<std::unique_ptr<Upstream>> connected = options_.connect(options_.primary, options_.upstream);
+  absl::StatusOr<std::unique_ptr<Upstream>> connected = options_.connect(options_.primary, options_.upstream());
   TM_RETURN_IF_ERROR(connected.status());
   const std::shared_ptr<Upstream> upstream = *std::move(connected);
   {

@@ -33,7 +33,7 @@ struct LinkOptions {
   std::string node_id;
   Endpoint primary;
   Endpoint announced;
-  UpstreamOptions upstream;
+  std::function<UpstreamOptions()> upstream;  // asked at each connection
   Connect connect;
   std::string folder;  // of the engine's data
   uint64_t segment_size = 64ull << 20;

@@ -226,7 +226,7 @@ void Node::StartLink(const Endpoint& primary) {
   options.node_id = options_.remembered.node_id;
   options.primary = primary;
   options.announced = options_.announced;
-  options.upstream = options_.upstream();
+  options.upstream = options_.upstream;
   options.connect = options_.connect;
   options.folder = options_.folder;
   options.segment_size = options_.segment_size;
