@@ -43,11 +43,14 @@ def promote(node):
 
 
 def link_is_up(replica, primary):
+    """Both sides say so."""
     try:
-        now = info(replica)
+        now, its = info(replica), info(primary)
     except redis.ConnectionError:
         return False  # it starts, or a sentinel has just ended all connections
-    return now["role"] == "slave" and now["master_port"] == primary.port and now["master_link_status"] == "up"
+    listed = [its[f"slave{i}"] for i in range(its["connected_slaves"])]
+    return (now["role"] == "slave" and now["master_port"] == primary.port and now["master_link_status"] == "up"
+            and any(one["port"] == replica.port and one["state"] == "online" for one in listed))
 
 
 def await_link(replica, primary, seconds=60):
@@ -222,10 +225,12 @@ class Counter:
 class Wire:
     """What lies between a node and those who reach it by `Wire.HOST`, on the same ports: can be cut at any moment.
 
-    A replica finds its primary's gRPC port by asking the Redis port, on the same host; so both go through here.
+    A replica finds its primary's gRPC port by asking the Redis port, on the same host; so both go through here. Little
+    fits into it, as into a short cable: what a cut loses is what the ends had under way.
     """
 
     HOST = "127.0.0.2"
+    HOLDS = 65536
 
     def __init__(self, node):
         self.ports = (node.port, node.flags["rpc_port"])
@@ -236,7 +241,11 @@ class Wire:
 
     def __enter__(self):
         for port in self.ports:
-            listener = socket.create_server((self.HOST, port), backlog=64)
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.hold_little(listener)
+            listener.bind((self.HOST, port))
+            listener.listen(64)
             self.listeners.append(listener)
             threading.Thread(target=self.accept, args=(listener, port), daemon=True).start()
         return self
@@ -259,8 +268,9 @@ class Wire:
     def carry(self, link, port):
         with contextlib.ExitStack() as closing, contextlib.suppress(OSError):
             closing.callback(link.close)
-            server = closing.enter_context(socket.create_connection((HOST, port), timeout=10))
-            server.settimeout(None)
+            server = closing.enter_context(socket.socket())
+            self.hold_little(server)
+            server.connect((HOST, port))
             for end in (link, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
@@ -274,10 +284,14 @@ class Wire:
             with self.lock:
                 self.links -= {link, server}
 
+    def hold_little(self, end):
+        for side in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            end.setsockopt(socket.SOL_SOCKET, side, self.HOLDS)
+
     @staticmethod
     def pump(source, sink):
         with contextlib.suppress(OSError):
-            while piece := source.recv(1 << 18):
+            while piece := source.recv(Wire.HOLDS):
                 sink.sendall(piece)
         for end in (source, sink):
             with contextlib.suppress(OSError):
