@@ -217,7 +217,7 @@ void Node::BecomeReplica(const Endpoint& primary) {
   if (const absl::Status kept = Remember(primary); !kept.ok()) {
     options_.report(fmt::format("replication: the role cannot be written down: {}", Message(kept)));
   }
-  held_ = false;
+  LetWrite();
   StartLink(primary);
 }
 
@@ -345,7 +345,12 @@ void Node::BecomePrimary() {
   if (!started.ok()) options_.report(fmt::format("replication: promotion: {}", Message(started)));
   engine_.SetSweeping(true);
   options_.hooks.start_writing();
-  held_ = false;
+  LetWrite();
+}
+
+void Node::LetWrite() {
+  const MutexLock lock(mutex_);
+  if (!wish_ && !failover_) held_ = false;
 }
 
 absl::Status Node::Failover(const FailoverRequest& request) {

@@ -106,6 +106,8 @@ class Node final : public Replication {
   void Run();
   void BecomeReplica(const Endpoint& primary);
   void BecomePrimary();
+  // Ends what a promotion held up, unless the next change of role, or a hand-over, has been asked for meanwhile.
+  void LetWrite();
   absl::Status StartTimeline();
   engine::Identity TakeOverArchives(const engine::Identity& former);
   absl::Status ReadIdentity(std::optional<engine::Identity>* identity);
