@@ -293,7 +293,7 @@ absl::Status Link::FullSync(Upstream& upstream, const Welcome& welcome) {
   TM_RETURN_IF_ERROR(decided);
   TM_RETURN_IF_ERROR(options_.reopen([](Lsn /*persisted*/) { return absl::OkStatus(); }));
   // The engine holds its own lease on the log by now; Source::Open may have released this one.
-  if (const absl::Status gone = engine_.log().ReleaseLease(kStagingLease); !gone.ok() && !absl::IsNotFound(gone)) {
+  if (absl::Status gone = engine_.log().ReleaseLease(kStagingLease); !gone.ok() && !absl::IsNotFound(gone)) {
     return gone;
   }
   options_.report(
@@ -345,7 +345,7 @@ absl::Status Link::CatchUp(const Welcome& welcome) {
   const Lsn before = engine_.last_end();
   absl::Status read =
       options_.read_archive(welcome.history.back().timeline, welcome.from, [this](std::string_view records) {
-        const absl::Status applied = Apply(records);
+        absl::Status applied = Apply(records);
         const MutexLock lock(mutex_);
         status_.received = engine_.last_end();
         return applied;

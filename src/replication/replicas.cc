@@ -139,6 +139,7 @@ Counters Replicas::counters() const {
 std::vector<ReplicaStatus> Replicas::status() const {
   const MutexLock lock(mutex_);
   std::vector<ReplicaStatus> all;
+  all.reserve(replicas_.size());
   for (const auto& [id, replica] : replicas_) all.push_back(replica.status);
   return all;
 }

@@ -73,7 +73,7 @@ class Schedule {
     auto& log = primary_.engine().log();
     const Lsn marked = primary_.engine().store().persisted();
     const bool broken = sabotage_ == Sabotage::kMarkBeforeHold;
-    Eventually([&] { return log.oldest() > marked; }, std::chrono::milliseconds(broken ? 500 : 3));
+    Eventually([&] { return log.oldest() > marked; }, std::chrono::milliseconds(broken ? 1500 : 3));
   }
 
   void Pause() {
@@ -212,10 +212,10 @@ uint64_t SeedsUntilFound(Sabotage sabotage, uint64_t most) {
   return 0;
 }
 
-TEST(ReplicationSchedule, FindsThatAReplicaHoldsNoLease) { EXPECT_NE(SeedsUntilFound(Sabotage::kNoLease, 100), 0); }
+TEST(ReplicationSchedule, FindsThatAReplicaHoldsNoLease) { EXPECT_NE(SeedsUntilFound(Sabotage::kNoLease, 200), 0); }
 
 TEST(ReplicationSchedule, FindsThatTheMarkIsSetBeforeTheHold) {
-  EXPECT_NE(SeedsUntilFound(Sabotage::kMarkBeforeHold, 20), 0);
+  EXPECT_NE(SeedsUntilFound(Sabotage::kMarkBeforeHold, 60), 0);
 }
 
 }  // namespace

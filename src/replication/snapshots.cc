@@ -99,7 +99,7 @@ absl::Status Snapshots::Load() {
   TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(folder));
   for (const std::string& name : names) {
     if (!name.starts_with(kPrefix) || !name.ends_with(".json")) continue;
-    const absl::StatusOr<std::string> text = ReadWholeFile(fs_, folder + "/" + name);
+    const absl::StatusOr<std::string> text = ReadWholeFile(fs_, fmt::format("{}/{}", folder, name));
     absl::StatusOr<Described> described = text.ok() ? Decode(*text) : text.status();
     if (!described.ok() || name != NameOf(described->offer.id) + ".json" || described->readers.empty()) continue;
     const std::string id = described->offer.id;
@@ -121,7 +121,7 @@ absl::Status Snapshots::Load() {
     const std::string id = name.substr(kPrefix.size(), 32);
     std::error_code ignored;  // what is left costs room only, and goes at the next start
     const MutexLock lock(mutex_);
-    if (!held_.contains(id)) std::filesystem::remove_all(folder + "/" + name, ignored);
+    if (!held_.contains(id)) std::filesystem::remove_all(fmt::format("{}/{}", folder, name), ignored);
   }
   return absl::OkStatus();
 }

@@ -11,7 +11,6 @@
 namespace tidemark::replication {
 namespace {
 
-constexpr std::chrono::milliseconds kHeartbeat{1000};
 // How soon a hand-over is noticed where nothing is written.
 constexpr std::chrono::milliseconds kLookEvery{50};
 constexpr size_t kChunkBytes = 1 << 20;
@@ -230,7 +229,7 @@ absl::Status Source::FillFullSync(const Hello& hello, const Decision& decision, 
     TM_ASSIGN_OR_RETURN(welcome->snapshot, snapshots_.Acquire(hello.replica_id, welcome->history));
     welcome->from = welcome->snapshot->lsn;
   }
-  const absl::Status held = HoldLog(hello.replica_id, welcome->from);
+  absl::Status held = HoldLog(hello.replica_id, welcome->from);
   if (!held.ok()) snapshots_.Release(welcome->snapshot->id);
   return held;
 }

@@ -63,7 +63,7 @@ absl::Status Staging::OpenLog() {
   options.segment_size = segment_size_;
   options.received = true;
   TM_ASSIGN_OR_RETURN(log_, log::Log::Open(fs_, clock_, options, nullptr));
-  const absl::Status held =
+  absl::Status held =
       log_->TakeLease({.name = kStagingLease, .lease_class = log::LeaseClass::kRequired, .position = offer_.lsn});
   if (!absl::IsFailedPrecondition(held)) return held;
   return Errorf(absl::StatusCode::kDataLoss, "the staged log lacks its beginning: {}", Message(held));
