@@ -180,10 +180,14 @@ absl::Status Link::Acknowledge(Upstream& upstream, bool loading) {
   const MutexLock lock(ack_mutex_);
   Ack ack;
   ack.loading = loading;
-  log::Log& log = loading ? staging_->log() : engine_.log();
-  ack.written = log.written();
-  ack.durable = log.durable();
-  ack.applied = loading ? Lsn{} : engine_.store().applied();
+  {
+    // Not while it is sent, which may take as long as the network likes.
+    const auto pin = engine_.Pin();
+    log::Log& log = loading ? staging_->log() : engine_.log();
+    ack.written = log.written();
+    ack.durable = log.durable();
+    ack.applied = loading ? Lsn{} : engine_.store().applied();
+  }
   return upstream.Acknowledge(ack);
 }
 
@@ -224,7 +228,6 @@ void Link::AckLoop() {
       ack_wanted_ = false;
       upstream = upstream_;
     }
-    const auto pin = engine_.Pin();
     // What fails here is met by the stream, too.
     if (upstream != nullptr) Acknowledge(*upstream, /*loading=*/false).IgnoreError();
   }
