@@ -91,7 +91,7 @@ void Node::Stop() {
   if (link != nullptr) link->Stop();
 }
 
-absl::Status Node::ReadIdentity(std::optional<engine::Identity>* identity) {
+absl::Status Node::ReadIdentity(std::optional<engine::Identity>* identity) const {
   return engine_.Read(kv::Tier::kDisk, [&](kv::Txn& txn) -> absl::Status {
     TM_ASSIGN_OR_RETURN(*identity, engine::ReadIdentity(txn));
     return absl::OkStatus();
@@ -135,6 +135,14 @@ replication::Status Node::status() const {
   {
     const auto pin = engine_.Pin();
     status.end = engine_.last_end();
+    if (status.link && (status.history.empty() || status.history.back().timeline != engine_.log().timeline())) {
+      std::optional<engine::Identity> identity;
+      if (ReadIdentity(&identity).ok() && identity) {
+        status.history = HistoryOf(*identity);
+        const MutexLock lock(mutex_);
+        history_ = status.history;
+      }
+    }
   }
   status.replicas = replicas_.status();
   status.counters = replicas_.counters();

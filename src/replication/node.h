@@ -80,6 +80,7 @@ class Node final : public Replication {
   void Stop();
 
   Feed& feed() { return source_; }
+  void SetLeaseCaps(uint64_t bytes, uint64_t age_micros) { source_.SetLeaseCaps(bytes, age_micros); }
   // The engine's log is durable up to here. Cheap; from the log's sync thread.
   void DurableAdvanced(Lsn durable);
 
@@ -110,7 +111,7 @@ class Node final : public Replication {
   void LetWrite();
   absl::Status StartTimeline();
   engine::Identity TakeOverArchives(const engine::Identity& former);
-  absl::Status ReadIdentity(std::optional<engine::Identity>* identity);
+  absl::Status ReadIdentity(std::optional<engine::Identity>* identity) const;
   void StartLink(const Endpoint& primary);
   absl::Status ReopenEngine(absl::FunctionRef<absl::Status(Lsn persisted)> between);
   absl::Status Remember(const std::optional<Endpoint>& primary);
@@ -135,7 +136,8 @@ class Node final : public Replication {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<Wish> wish_ ABSL_GUARDED_BY(mutex_);
   std::optional<Endpoint> primary_ ABSL_GUARDED_BY(mutex_);
-  History history_ ABSL_GUARDED_BY(mutex_);
+  // Of a replica: as of the last look; a promotion upstream comes with the records.
+  mutable History history_ ABSL_GUARDED_BY(mutex_);
   std::optional<FailoverRequest> failover_ ABSL_GUARDED_BY(mutex_);
   FailoverState failover_state_ ABSL_GUARDED_BY(mutex_) = FailoverState::kNone;
   SteadyTime failover_until_ ABSL_GUARDED_BY(mutex_);

@@ -37,7 +37,8 @@ class SourceSession final : public FeedSession {
         welcome_(std::move(welcome)),
         replica_(std::move(replica)),
         cursor_(std::move(cursor)),
-        sent_(welcome_.from.value) {}
+        sent_(welcome_.from.value),
+        loading_(welcome_.snapshot.has_value()) {}
   ~SourceSession() override {
     if (connection_ != 0) source_.replicas_.Disconnected(connection_);
     if (welcome_.snapshot) source_.snapshots_.Release(welcome_.snapshot->id);
@@ -52,7 +53,9 @@ class SourceSession final : public FeedSession {
     if (cursor_ == nullptr) return Errorf(absl::StatusCode::kCancelled, "there is nothing to stream");
     Chunk chunk;
     chunk.from = cursor_->position();
-    const auto heartbeat = std::chrono::steady_clock::now() + source_.options_.heartbeat;
+    // While files are on their way, the replica looks whether it has them all between two chunks.
+    const auto patience = loading_ ? std::min(kLookEvery, source_.options_.heartbeat) : source_.options_.heartbeat;
+    const auto heartbeat = std::chrono::steady_clock::now() + patience;
     std::chrono::milliseconds wait = std::min(kLookEvery, source_.options_.heartbeat);
     while (chunk.records.size() < kChunkBytes) {
       const absl::StatusOr<log::Record> record = cursor_->Next(wait);
@@ -74,6 +77,7 @@ class SourceSession final : public FeedSession {
 
   void Acknowledge(const Ack& ack) override {
     // Nobody has what was not sent to him.
+    loading_ = ack.loading;
     const Lsn sent{sent_};
     Ack true_ack = ack;
     for (Lsn* lsn : {&true_ack.written, &true_ack.durable, &true_ack.applied}) *lsn = std::min(*lsn, sent);
@@ -96,6 +100,7 @@ class SourceSession final : public FeedSession {
   const std::shared_ptr<log::Cursor> cursor_;
   uint64_t connection_ = 0;
   std::atomic<uint64_t> sent_;
+  std::atomic<bool> loading_;
   bool installed_ = false;
 };
 
@@ -198,13 +203,26 @@ bool Source::RecordsAgree(Lsn at, uint32_t last_crc) {
   return next.ok() && next->previous_crc == last_crc;
 }
 
+void Source::SetLeaseCaps(uint64_t bytes, uint64_t age_micros) {
+  lease_max_bytes_ = bytes;
+  lease_max_age_micros_ = age_micros;
+  const auto pin = engine_.Pin();
+  const MutexLock lock(lease_mutex_);
+  for (const log::Lease& lease : engine_.log().Leases()) {
+    if (!lease.name.starts_with("replica:") || !lease.broken.empty()) continue;
+    const absl::Status taken = HoldLog(lease.name.substr(8), lease.position);
+    if (!taken.ok())
+      options_.report(fmt::format("replication: {} keeps its former caps: {}", lease.name, Message(taken)));
+  }
+}
+
 absl::Status Source::HoldLog(const std::string& replica, Lsn from) {
   if (options_.sabotage_no_lease) return absl::OkStatus();
   return engine_.log().TakeLease({.name = LeaseOf(replica),
                                   .lease_class = log::LeaseClass::kBounded,
                                   .position = from,
-                                  .max_bytes = options_.lease_max_bytes,
-                                  .max_age_micros = options_.lease_max_age_micros});
+                                  .max_bytes = lease_max_bytes_,
+                                  .max_age_micros = lease_max_age_micros_});
 }
 
 void Source::Acknowledged(const std::string& replica, uint64_t connection, const Ack& ack) {
@@ -216,7 +234,7 @@ void Source::Acknowledged(const std::string& replica, uint64_t connection, const
   if (raised.ok() || absl::IsOutOfRange(raised)) return;
   // Broken, which the log's notice and LEASES have told. Not taken again while it would break at once.
   const uint64_t lag = engine_.last_end() - std::min(ack.durable, engine_.last_end());
-  if (options_.lease_max_bytes != 0 && lag > options_.lease_max_bytes / 2) return;
+  if (const uint64_t cap = lease_max_bytes_; cap != 0 && lag > cap / 2) return;
   HoldLog(replica, ack.durable).IgnoreError();  // purged by now: the stream goes on for as long as it can
 }
 

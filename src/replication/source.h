@@ -59,6 +59,9 @@ class Source final : public Feed {
   // The primary that this node follows, which must not follow it; empty: none. A hand-over is over with it.
   void SetPrimary(const std::string& node_id);
 
+  // Caps of replicas' leases, those that are held included. Any thread; waits for the disk.
+  void SetLeaseCaps(uint64_t bytes, uint64_t age_micros);
+
   absl::StatusOr<std::unique_ptr<FeedSession>> Join(const Hello& hello, const std::string& peer) override;
   absl::Status ReadFile(const std::string& snapshot, const std::string& name, uint64_t offset,
                         absl::FunctionRef<absl::Status(const FilePart&)> give) override;
@@ -82,6 +85,8 @@ class Source final : public Feed {
   Replicas& replicas_;
   const std::string node_id_;
   const SourceOptions options_;
+  std::atomic<uint64_t> lease_max_bytes_{options_.lease_max_bytes};
+  std::atomic<uint64_t> lease_max_age_micros_{options_.lease_max_age_micros};
   Snapshots snapshots_;
 
   mutable Mutex mutex_;

@@ -251,6 +251,10 @@ void Server::FollowConfig() {
     ApplyLogSettings();
   });
   Follow({"log-retain-size", "log-purge-interval-ms"}, [this] { ApplyLogSettings(); });
+  Follow({"replica-lease-max-bytes", "replica-lease-max-age"}, [this] {
+    node_->SetLeaseCaps(static_cast<uint64_t>(config_.Integer("replica-lease-max-bytes")),
+                        static_cast<uint64_t>(config_.Integer("replica-lease-max-age")) * 1'000'000);
+  });
   Follow({"maxmemory"}, [this] {
     const MemoryBudget budget = BudgetOf(config_);
     engine_->store().SetCacheSizes(budget.hot, budget.block_cache);

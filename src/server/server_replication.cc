@@ -68,8 +68,6 @@ void Server::MakeNode() {
                                        .key = config_.Text("tls-key-file"),
                                        .authority = config_.Text("tls-ca-cert-file")});
   options.source.snapshots.rate = static_cast<uint64_t>(config_.Integer("repl-rate-limit"));
-  options.source.lease_max_bytes = static_cast<uint64_t>(config_.Integer("replica-lease-max-bytes"));
-  options.source.lease_max_age_micros = static_cast<uint64_t>(config_.Integer("replica-lease-max-age")) * 1'000'000;
   options.source.report = [](const std::string& line) { spdlog::info("{}", line); };
   options.report = options.source.report;
   succession_ = std::make_unique<backup::Succession>(*engine_, FileSystem::Posix(), backup::ManagerOptions().open_store,
