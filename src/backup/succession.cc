@@ -76,7 +76,7 @@ absl::Status Succession::ForEach(absl::FunctionRef<absl::Status(Place&)> visit) 
         if (late_) return Errorf(absl::StatusCode::kDeadlineExceeded, "there was no time left for its archive");
         waiting_for_ = place.store.get();
       }
-      const absl::Status seen = visit(place);
+      absl::Status seen = visit(place);
       const MutexLock lock(mutex_);
       waiting_for_ = nullptr;
       return seen;
@@ -110,7 +110,7 @@ absl::Status Succession::ReadFrom(Place& place, std::vector<archive::Stretch> st
 }
 
 absl::Status Succession::Read(Timeline timeline, Lsn until, Apply apply) {
-  const absl::Status read = ForEach([&](Place& place) -> absl::Status {
+  absl::Status read = ForEach([&](Place& place) -> absl::Status {
     if (engine_.last_end() >= until) return absl::OkStatus();
     TM_ASSIGN_OR_RETURN(const archive::Catalog catalog, archive::Catalog::Load(*place.store, /*with_files=*/false));
     TM_RETURN_IF_ERROR(
@@ -171,7 +171,7 @@ absl::Status Succession::Complete(Place& place, const engine::Identity& former, 
       crc = format::DecodeRecordHeader(record.raw.data()).crc;
     }
     TM_ASSIGN_OR_RETURN(const auto object, writer.Finish(last));
-    const absl::Status put =
+    absl::Status put =
         place.store->Put(format::LogObjectKey(object.name), object.bytes, objstore::PutCondition::kMustNotExist);
     if (!put.ok() && !absl::IsAlreadyExists(put)) return put;
   }

@@ -267,7 +267,7 @@ absl::Status EngineImpl::Reopen(bool received, absl::FunctionRef<absl::Status(Ls
   const Lsn persisted = store_->persisted();
   log_.reset();
   store_.reset();
-  const absl::Status done = between(persisted);
+  absl::Status done = between(persisted);
   options_.log.received = received;
   TM_RETURN_IF_ERROR(OpenFloors());
   TM_RETURN_IF_ERROR(RecoverStore());

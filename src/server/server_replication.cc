@@ -169,7 +169,8 @@ void Server::ConnectToLog() {
 void Server::Exchanged() {
   ConnectToLog();
   ApplyLogSettings();
-  for (uint16_t db = 0; db < config_.Integer("databases"); ++db) watches_.OnContentsReplaced(DbIndex{db});
+  const auto databases = static_cast<uint16_t>(config_.Integer("databases"));
+  for (uint16_t db = 0; db < databases; ++db) watches_.OnContentsReplaced(DbIndex{db});
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseWaiting();
   commands_->cluster_id = ClusterId();
 }
