@@ -183,6 +183,7 @@ void Server::MakeServices() {
   workers_ = std::make_unique<WorkerPool>(kWorkers);
   MakeNode();
   std::error_code ignored;
+  // NOLINTNEXTLINE(modernize-make-unique): an aggregate that holds atomics can be made in place only
   commands_.reset(new commands::Server{
       .engine = *engine_,
       .config = config_,
@@ -202,6 +203,7 @@ void Server::MakeServices() {
       .tcp_port = static_cast<uint16_t>(config_.Integer("port")),
   });
   dispatcher_ = std::make_unique<commands::Dispatcher>(*commands_);
+  // NOLINTNEXTLINE(modernize-make-unique): likewise
   services_.reset(new SessionServices{*dispatcher_, *workers_, settings_, clients_, pubsub_, watches_});
   for (int i = 0; i < config_.Integer("io-threads"); ++i) {
     threads_.push_back(std::make_unique<IoThread>(i, *engine_, settings_, clients_));
@@ -226,7 +228,7 @@ absl::Status Server::Listen() {
 }
 
 // Applies now and whenever one of `names` is set.
-void Server::Follow(std::initializer_list<std::string_view> names, std::function<void()> apply) {
+void Server::Follow(std::initializer_list<std::string_view> names, const std::function<void()>& apply) {
   apply();
   for (const std::string_view name : names) {
     config_.OnChange(name, [apply] {
@@ -330,7 +332,7 @@ absl::Status Server::Stop() {
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseSessions();
   tasks_.reset();
   if (const std::string path = config_.Text("pidfile"); !path.empty()) ::unlink(path.c_str());
-  const absl::Status closed = engine_->Close();
+  absl::Status closed = engine_->Close();
   if (closed.ok()) {
     spdlog::info("Everything is on disk, bye");
   } else {

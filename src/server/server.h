@@ -70,7 +70,7 @@ class Server final : public commands::Host {
   absl::Status Listen();
   void FollowConfig();
   void FollowLimits();
-  void Follow(std::initializer_list<std::string_view> names, std::function<void()> apply);
+  void Follow(std::initializer_list<std::string_view> names, const std::function<void()>& apply);
   void CatchSignals();
   void Report() const;
   absl::Status WritePidFile() const;
