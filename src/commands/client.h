@@ -22,7 +22,9 @@
 namespace tidemark::commands {
 
 struct CommandSpec;
-class Deferred;  // deferred.h
+class Deferred;        // deferred.h
+class AclUser;         // who the connection is authenticated as
+class ClientTracking;  // what CLIENT TRACKING has set
 
 // One watched key; `existed` so that EXEC can tell that it expired meanwhile.
 struct WatchedKey {
@@ -61,6 +63,9 @@ class Client {
   Relaxed<DbIndex> db;
   Relaxed<int> protocol = 2;
   bool authenticated = false;
+  std::shared_ptr<const AclUser> user;       // null: the default user
+  std::shared_ptr<ClientTracking> tracking;  // null: off
+  Relaxed<bool> monitor = false;             // MONITOR: gets every command that is run
   ReplyMode reply_mode = ReplyMode::kOn;
   // What the command at hand has written is sent although `reply_mode` keeps replies back.
   bool sends_message = false;

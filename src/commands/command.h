@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,10 +19,18 @@
 namespace tidemark::commands {
 
 class Client;
+class Dispatcher;
 struct Server;
 
 // The words of a request; args[0] is the command as the client spelled it. The views last for the call.
 using Args = std::span<const std::string_view>;
+
+// Which keys a command waits for, and how long.
+struct KeyWait {
+  std::vector<std::string> keys;
+  uint64_t timeout_ms = 0;  // 0: for ever
+  std::string timed_out;    // reply, as RESP
+};
 
 // What a handler works with. `keys` is there for commands with kWrite or kReadonly only.
 struct Context {
@@ -32,10 +41,22 @@ struct Context {
   types::Keyspace* keyspace = nullptr;
   // The handler may set client.deferred and answer later (deferred.h).
   bool may_wait = false;
+  // Called by a script, or within EXEC.
+  bool in_script = false;
+  bool in_exec = false;
+  // Who runs this command, for those that run others (EVAL). Null in tests that have none.
+  Dispatcher* dispatcher = nullptr;
+  // Set, instead of writing a reply, by a handler that waits for keys (BLPOP): the dispatcher runs it again when one of
+  // them has changed, and writes the reply that stands here once the time is over.
+  std::optional<KeyWait> key_wait = std::nullopt;
 
   types::Keyspace& keys() { return *keyspace; }
   // A keyspace over another database within the same transaction (COPY, MOVE).
-  types::Keyspace keys_of(DbIndex db) { return types::Keyspace(keyspace->txn(), db); }
+  types::Keyspace keys_of(DbIndex db) {
+    types::Keyspace other(keyspace->txn(), db);
+    other.GatherEvents(keyspace->events());
+    return other;
+  }
 };
 
 // A handler either writes one whole reply to ctx.out and returns OK, or sets client.deferred and returns OK, or returns

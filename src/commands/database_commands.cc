@@ -127,8 +127,8 @@ absl::Status Copy(Context& ctx) {
     target.PutString(&to, from.string, from.expire_ms);
   } else {
     const kv::CollectionId collection = target.txn().NewCollectionId();
-    TM_RETURN_IF_ERROR(CopyMembers(target, from.collection, collection));
-    target.PutCollection(&to, from.type, collection, from.count, from.expire_ms);
+    TM_RETURN_IF_ERROR(target.CopyRows(from.collection, collection));
+    target.PutCollection(&to, from.type, collection, from.count, from.expire_ms, from.extra);
   }
   ctx.out.Integer(1);
   return absl::OkStatus();

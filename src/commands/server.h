@@ -21,6 +21,12 @@ class WatchTable;      // watch_table.h: who watches which key
 class Slowlog;         // slowlog.h
 class LatencyMonitor;  // latency.h
 class CommandStats;    // command_stats.h: calls, time, failures per command, latency histograms
+class BlockedClients;  // who waits for which key (BLPOP)
+class KeyNotifier;     // keyspace events to pub/sub
+class Acl;             // users and what each may do
+class Tracking;        // client-side caching
+class Monitors;        // MONITOR
+class Scripts;         // EVAL, SCRIPT, FUNCTION
 
 enum class StopMode : uint8_t {
   kFlush,   // first writes pause and everything acknowledged becomes durable in the archives, within a deadline
@@ -49,6 +55,13 @@ struct Server {
   backup::Tasks& tasks;
   replication::Replication& replication;
   Host& host;
+  // Null where a test has none of it.
+  BlockedClients* blocked = nullptr;
+  KeyNotifier* notifier = nullptr;
+  Acl* acl = nullptr;
+  Tracking* tracking = nullptr;
+  Monitors* monitors = nullptr;
+  Scripts* scripts = nullptr;
 
   std::string run_id;      // 40 hex digits, new at every start
   std::string cluster_id;  // 32 hex digits

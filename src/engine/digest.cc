@@ -25,7 +25,8 @@ class Digester {
   Digester(const kv::PersistedView& view, const Cancelled& cancelled)
       : view_(view),
         cancelled_(cancelled),
-        members_(view.Rows(types::RowKey(types::RowSpace::kMember).PrefixEnd().view())) {
+        members_(view.Rows(types::RowKey(types::RowSpace::kMember).PrefixEnd().view())),
+        ordered_(view.Rows(types::RowKey(types::RowSpace::kOrdered).PrefixEnd().view())) {
     digest_.lsn = view.lsn();
   }
 
@@ -68,8 +69,17 @@ class Digester {
     AppendLittle(&element_, value.count);
     const Hash128 key = WideHash(element_);
     Add(key);
-    TM_ASSIGN_OR_RETURN(const uint64_t members, AddMembers(value.collection, key));
-    if (members == value.count) return absl::OkStatus();
+    uint64_t members = value.count;
+    uint64_t ordered = value.count;
+    if (types::HasMemberRows(value.type)) {
+      TM_ASSIGN_OR_RETURN(members, AddMembers(value.collection, key));
+    }
+    if (types::HasOrderedRows(value.type)) {
+      if (!value.extra.empty() && value.type == types::Type::kStream) AddPart('X', key, value.extra, {});
+      TM_ASSIGN_OR_RETURN(ordered, AddOrdered(value, key));
+    }
+    if (members == value.count && ordered == value.count) return absl::OkStatus();
+    if (members == value.count) members = ordered;
     return Errorf(absl::StatusCode::kDataLoss, "key '{}' of database {} says that it has {} members, but has {}",
                   parts->key.substr(0, 128), db.value, value.count, members);
   }
@@ -81,15 +91,46 @@ class Digester {
       TM_RETURN_IF_ERROR(CountRow());
       const std::optional<types::MemberRowParts> parts = types::ParseMemberRow(members_.row());
       if (!parts) return Errorf(absl::StatusCode::kDataLoss, "a collection has a malformed row");
-      element_.assign(1, 'M');
-      AppendHash(&element_, key);
-      AppendCounted(&element_, parts->member);
-      AppendHash(&element_, WideHash(members_.value()));
-      Add(WideHash(element_));
+      AddPart('M', key, parts->member, members_.value());
       ++count;
     }
     TM_RETURN_IF_ERROR(members_.status());
     return count;
+  }
+
+  // The number of ordered rows of the kind that counts.
+  absl::StatusOr<uint64_t> AddOrdered(const types::KeyValue& value, const Hash128& key) {
+    using types::OrderedKind;
+    const OrderedKind counted = value.type == types::Type::kList   ? OrderedKind::kElement
+                                : value.type == types::Type::kZset ? OrderedKind::kScore
+                                                                   : OrderedKind::kEntry;
+    const types::RowKey prefix = types::OrderedRows(value.collection);
+    uint64_t count = 0;
+    std::string place;
+    for (ordered_.Seek(prefix.view()); ordered_.Valid() && ordered_.row().starts_with(prefix.view()); ordered_.Next()) {
+      TM_RETURN_IF_ERROR(CountRow());
+      const std::optional<types::OrderedRowParts> parts = types::ParseOrderedRow(ordered_.row());
+      if (!parts) return Errorf(absl::StatusCode::kDataLoss, "a collection has a malformed row");
+      if (parts->kind == OrderedKind::kIndex) continue;
+      place.assign(1, static_cast<char>(parts->kind));
+      if (parts->kind == OrderedKind::kElement) {
+        AppendLittle(&place, count);
+      } else {
+        place.append(parts->order);
+      }
+      AddPart('O', key, place, ordered_.value());
+      count += parts->kind == counted ? 1 : 0;
+    }
+    TM_RETURN_IF_ERROR(ordered_.status());
+    return count;
+  }
+
+  void AddPart(char letter, const Hash128& key, std::string_view name, std::string_view value) {
+    element_.assign(1, letter);
+    AppendHash(&element_, key);
+    AppendCounted(&element_, name);
+    AppendHash(&element_, WideHash(value));
+    Add(WideHash(element_));
   }
 
   void Add(const Hash128& hash) {
@@ -106,6 +147,7 @@ class Digester {
   const kv::PersistedView& view_;
   const Cancelled& cancelled_;
   kv::PersistedView::Cursor members_;
+  kv::PersistedView::Cursor ordered_;
   StoreDigest digest_;
   std::string element_;
   uint64_t rows_ = 0;

@@ -8,13 +8,17 @@
 //           contents: of a string WideHash of its bytes (16), of a collection its count of members (8)
 //   member  'M' · WideHash of its key's element (16) · length of the member (8) · member · WideHash of the row's value
 //   (16)
+//   ordered 'O' · WideHash of its key's element (16) · length (8) · kind and order · WideHash of the row's value (16);
+//           for an element of a list its index (8) stands for its order, and what follows from other rows is left out
+//   stream  'X' · WideHash of its key's element (16) · length (8) · what its key row keeps of the whole · WideHash of
+//   ""
 //
 // Numbers are little-endian. Left out is what may differ between copies that agree, or between two histories of the
 // same contents: the server's own rows (identity, backup tasks), ids of collections, what is dead and waits to be
 // swept. An expired key counts until the record of its removal, since at one LSN all copies have it or none has.
 //
 // Counts are checked on the way: a database or collection that has other than the number of rows that it claims is
-// DATA_LOSS. A type whose members stand in rows of another space than RowSpace::kMember has to be added here.
+// DATA_LOSS. A type whose members stand in rows of another space has to be added here.
 #pragma once
 
 #include <cstdint>

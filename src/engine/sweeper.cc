@@ -73,23 +73,27 @@ absl::StatusOr<size_t> Sweeper::SweepExpired(size_t limit) {
   return due.size();
 }
 
-absl::Status Sweeper::SweepCollection(kv::Txn& txn, const kv::CollectionId& id, uint64_t count) {
-  const RowKey begin = types::MemberRows(id);
+absl::Status Sweeper::SweepRows(kv::Txn& txn, const RowKey& begin, bool few) {
   const RowKey end = begin.PrefixEnd();
-  if (count > kFewMembers) {
-    txn.DeleteRange(begin.view(), end.view());
-  } else {
-    std::vector<std::string> rows;
+  std::vector<std::string> rows;
+  if (few) {
     TM_RETURN_IF_ERROR(txn.Scan(begin.view(), end.view(), kFewMembers + 1, [&](std::string_view row, const kv::Value&) {
       rows.emplace_back(row);
       return true;
     }));
-    if (rows.size() > kFewMembers) {
-      txn.DeleteRange(begin.view(), end.view());
-    } else {
-      for (const std::string& row : rows) txn.Delete(row);
-    }
   }
+  if (!few || rows.size() > kFewMembers) {
+    txn.DeleteRange(begin.view(), end.view());
+  } else {
+    for (const std::string& row : rows) txn.Delete(row);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Sweeper::SweepCollection(kv::Txn& txn, const kv::CollectionId& id, const types::DeadValue& dead) {
+  const bool few = dead.count <= kFewMembers;
+  if (types::HasMemberRows(dead.type)) TM_RETURN_IF_ERROR(SweepRows(txn, types::MemberRows(id), few));
+  if (types::HasOrderedRows(dead.type)) TM_RETURN_IF_ERROR(SweepRows(txn, types::OrderedRows(id), few));
   txn.Delete(types::DeadRow(id).view());
   return absl::OkStatus();
 }
@@ -152,7 +156,7 @@ absl::StatusOr<size_t> Sweeper::SweepDead(size_t limit) {
   for (const auto& [id, value] : dead) {
     TM_RETURN_IF_ERROR(Write([&, id = id, value = value](kv::Txn& txn) {
       return value.type == types::Type::kContents ? SweepContents(txn, id, kContentsPage)
-                                                  : SweepCollection(txn, id, value.count);
+                                                  : SweepCollection(txn, id, value);
     }));
     swept_rows_.fetch_add(1, std::memory_order_relaxed);
   }

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "engine/engine.h"
+#include "types/rows.h"
 
 namespace tidemark::engine {
 
@@ -29,7 +30,9 @@ class Sweeper {
  private:
   // A write whose rows may be cold: rehearsed off the lock first where needed.
   absl::Status Write(TxnFunction body);
-  absl::Status SweepCollection(kv::Txn& txn, const kv::CollectionId& id, uint64_t count);
+  // Every row that begins with `begin`; one by one when they are said to be few, and are.
+  absl::Status SweepRows(kv::Txn& txn, const types::RowKey& begin, bool few);
+  absl::Status SweepCollection(kv::Txn& txn, const kv::CollectionId& id, const types::DeadValue& dead);
   absl::Status SweepContents(kv::Txn& txn, const kv::CollectionId& id, size_t limit);
 
   Engine& engine_;

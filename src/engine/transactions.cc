@@ -115,10 +115,9 @@ absl::StatusOr<kv::Value> RehearsalTxn::Get(std::string_view row) {
   return store_.Get(row, kv::Tier::kDisk);
 }
 
-absl::Status RehearsalTxn::Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) {
-  if (changes_.empty() && deleted_ranges_.empty()) return store_.Scan(begin, end, limit, kv::Tier::kDisk, visit);
-  // Own changes hide rows of the store, so the limit cannot be handed down.
-  absl::btree_map<std::string, kv::Value, std::less<>> rows;
+absl::StatusOr<RehearsalTxn::Rows> RehearsalTxn::RowsOf(std::string_view begin, std::string_view end) const {
+  // Own changes hide rows of the store, so a limit cannot be handed down.
+  Rows rows;
   TM_RETURN_IF_ERROR(store_.Scan(begin, end, std::numeric_limits<size_t>::max(), kv::Tier::kDisk,
                                  [&](std::string_view row, const kv::Value& value) {
                                    if (!Covered(row)) rows.emplace(row, value);
@@ -127,10 +126,30 @@ absl::Status RehearsalTxn::Scan(std::string_view begin, std::string_view end, si
   for (auto it = changes_.lower_bound(begin); it != changes_.end() && it->first < end; ++it) {
     rows.insert_or_assign(it->first, it->second);
   }
+  return rows;
+}
+
+absl::Status RehearsalTxn::Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) {
+  if (changes_.empty() && deleted_ranges_.empty()) return store_.Scan(begin, end, limit, kv::Tier::kDisk, visit);
+  TM_ASSIGN_OR_RETURN(const Rows rows, RowsOf(begin, end));
   size_t visited = 0;
   for (const auto& [row, value] : rows) {
     if (!value) continue;
     if (visited++ == limit || !visit(row, value)) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RehearsalTxn::ScanBackward(std::string_view begin, std::string_view end, size_t limit,
+                                        const Visitor& visit) {
+  if (changes_.empty() && deleted_ranges_.empty()) {
+    return store_.ScanBackward(begin, end, limit, kv::Tier::kDisk, visit);
+  }
+  TM_ASSIGN_OR_RETURN(const Rows rows, RowsOf(begin, end));
+  size_t visited = 0;
+  for (auto it = rows.rbegin(); it != rows.rend(); ++it) {
+    if (!it->second) continue;
+    if (visited++ == limit || !visit(it->first, it->second)) break;
   }
   return absl::OkStatus();
 }

@@ -36,6 +36,9 @@ class CommitTxn final : public kv::Txn {
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
     return store_.Scan(begin, end, limit, tier_, visit);
   }
+  absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
+    return store_.ScanBackward(begin, end, limit, tier_, visit);
+  }
   void Put(std::string_view row, std::string_view value) override;
   void PutShared(std::string_view row, const kv::Value& value) override;
   void Delete(std::string_view row) override;
@@ -83,6 +86,9 @@ class ReadTxn final : public kv::Txn {
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
     return store_.Scan(begin, end, limit, tier_, visit);
   }
+  absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
+    return store_.ScanBackward(begin, end, limit, tier_, visit);
+  }
   // A reader that writes is a mistake in the command's flags.
   void Put(std::string_view row, std::string_view value) override;
   void Delete(std::string_view row) override;
@@ -108,6 +114,7 @@ class RehearsalTxn final : public kv::Txn {
 
   absl::StatusOr<kv::Value> Get(std::string_view row) override;
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override;
+  absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override;
   void Put(std::string_view row, std::string_view value) override;
   void Delete(std::string_view row) override;
   void DeleteRange(std::string_view begin, std::string_view end) override;
@@ -121,12 +128,16 @@ class RehearsalTxn final : public kv::Txn {
   bool writable() const override { return true; }
 
  private:
+  using Rows = absl::btree_map<std::string, kv::Value, std::less<>>;
+
   bool Covered(std::string_view row) const;
+  // The rows of the range, with its own changes.
+  absl::StatusOr<Rows> RowsOf(std::string_view begin, std::string_view end) const;
 
   kv::Store& store_;
   const Timestamp now_;
   uint16_t next_ordinal_ = 0;
-  absl::btree_map<std::string, kv::Value, std::less<>> changes_;  // null: deleted
+  Rows changes_;  // null: deleted
   std::vector<std::pair<std::string, std::string>> deleted_ranges_;
   std::map<DbIndex, kv::DbState> dbs_;
 };

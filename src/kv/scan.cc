@@ -1,9 +1,12 @@
 // Scans: a merge of RocksDB with the dirty rows, which are newer and win. With the lock held the dirty orders are
 // walked in place; without it, what the scan can need of them is copied out in the lock section in which RocksDB's
 // iterator is made.
+#include <limits>
 #include <optional>
 #include <shared_mutex>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "kv/rocks.h"
 #include "kv/store.h"
@@ -121,6 +124,28 @@ absl::Status Merge(Overlay& overlay, LivingRows& rows, size_t limit, const Txn::
   return absl::OkStatus();
 }
 
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
+// The rows of a range upwards, to be visited downwards.
+class Reversed {
+ public:
+  Txn::Visitor Gather() {
+    return [this](std::string_view row, const Value& value) {
+      rows_.emplace_back(row, value);
+      return true;
+    };
+  }
+  void Visit(size_t limit, const Txn::Visitor& visit) const {
+    size_t visited = 0;
+    for (auto row = rows_.rbegin(); row != rows_.rend() && visited < limit; ++row, ++visited) {
+      if (!visit(row->first, row->second)) break;
+    }
+  }
+
+ private:
+  std::vector<std::pair<std::string, Value>> rows_;
+};
+
 }  // namespace
 
 absl::Status Store::Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier,
@@ -148,6 +173,22 @@ absl::Status Store::View::Scan(std::string_view begin, std::string_view end, siz
   const std::unique_ptr<RocksIterator> rocks = store_.rocks_->NewIterator(end, tier);
   LivingRows rows(*rocks, store_.dead_, store_.frozen_.dead, begin);
   return Merge(overlay, rows, limit, visit);
+}
+
+absl::Status Store::ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
+                                 const Txn::Visitor& visit) {
+  Reversed rows;
+  TM_RETURN_IF_ERROR(Scan(begin, end, kNoLimit, tier, rows.Gather()));
+  rows.Visit(limit, visit);
+  return absl::OkStatus();
+}
+
+absl::Status Store::View::ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
+                                       const Txn::Visitor& visit) {
+  Reversed rows;
+  TM_RETURN_IF_ERROR(Scan(begin, end, kNoLimit, tier, rows.Gather()));
+  rows.Visit(limit, visit);
+  return absl::OkStatus();
 }
 
 }  // namespace tidemark::kv

@@ -70,6 +70,9 @@ class Store {
   absl::StatusOr<Value> Get(std::string_view row, Tier tier);
   // As Txn::Scan. A scan that ends in ColdRow() or another error may have visited rows before.
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier, const Txn::Visitor& visit);
+  // As Txn::ScanBackward; otherwise as Scan.
+  absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
+                            const Txn::Visitor& visit);
   DbState db(DbIndex db) const;
 
   // Brings what Get would look at of these rows (by their Hash64) into the processor's cache, all at once: look-ups one
@@ -86,6 +89,8 @@ class Store {
     View& operator=(const View&) = delete;
     absl::StatusOr<Value> Get(std::string_view row, Tier tier);
     absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier, const Txn::Visitor& visit);
+    absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
+                              const Txn::Visitor& visit);
     DbState db(DbIndex db) const;
 
    protected:

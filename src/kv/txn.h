@@ -52,6 +52,10 @@ class Txn {
   using Visitor = std::function<bool(std::string_view row, const Value& value)>;
   virtual absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) = 0;
 
+  // As Scan, from the last row below `end` downwards.
+  virtual absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit,
+                                    const Visitor& visit) = 0;
+
   // Changes; only in a transaction made for writing. Reads that follow see them.
   virtual void Put(std::string_view row, std::string_view value) = 0;
   // As Put, with a value that the caller made and shares: spares the copy where values are kept as they are.

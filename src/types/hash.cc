@@ -16,7 +16,6 @@ namespace {
 constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 // Rows from which one draw of RandomFields chooses.
 constexpr size_t kDrawRows = 32;
-constexpr size_t kCopyPageRows = 1000;
 
 uint64_t Below(uint64_t bound, std::mt19937_64& random) {
   return std::uniform_int_distribution<uint64_t>(0, bound - 1)(random);
@@ -161,17 +160,6 @@ absl::StatusOr<std::vector<HashField>> RandomFields(Keyspace& keyspace, const Ke
     if (repeat || names.insert(field->name).second) fields.push_back(*std::move(field));
   }
   return fields;
-}
-
-absl::Status CopyMembers(Keyspace& keyspace, const kv::CollectionId& source, const kv::CollectionId& target) {
-  const auto all = [](std::string_view) { return true; };
-  uint64_t cursor = 0;
-  do {
-    TM_ASSIGN_OR_RETURN(const MemberPage page, ReadMemberPage(keyspace, source, cursor, kCopyPageRows, all));
-    for (const MemberPage::Member& member : page.members) keyspace.PutMember(target, member.name, member.value);
-    cursor = page.next;
-  } while (cursor != 0);
-  return absl::OkStatus();
 }
 
 }  // namespace tidemark::types

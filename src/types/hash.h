@@ -62,8 +62,4 @@ struct HashField {
 absl::StatusOr<std::vector<HashField>> RandomFields(Keyspace& keyspace, const Key& hash, uint64_t count, bool repeat,
                                                     std::mt19937_64& random);
 
-// Copies every member row of `source` into `target`, which is new. In pages, so memory beyond the transaction's own is
-// bounded.
-absl::Status CopyMembers(Keyspace& keyspace, const kv::CollectionId& source, const kv::CollectionId& target);
-
 }  // namespace tidemark::types

@@ -30,6 +30,7 @@ absl::StatusOr<Key> Keyspace::Decode(std::string_view name, kv::Value row) const
   key.expire_ms = value.expire_ms;
   key.string = value.string;
   key.count = value.count;
+  key.extra = value.extra;
   return key;
 }
 
@@ -91,19 +92,28 @@ void Keyspace::Replace(Key* key, const KeyValue& value) {
   key->string = decoded->string;
   key->collection = decoded->collection;
   key->count = key->stored_count = decoded->count;
+  key->extra = decoded->extra;
 }
 
 void Keyspace::PutString(Key* key, std::string_view value, uint64_t expire_ms) {
-  Replace(key, KeyValue{.type = Type::kString, .expire_ms = expire_ms, .string = value, .collection = {}, .count = 0});
+  Replace(
+      key,
+      KeyValue{
+          .type = Type::kString, .expire_ms = expire_ms, .string = value, .collection = {}, .count = 0, .extra = {}});
 }
 
 void Keyspace::PutCollection(Key* key, Type type, const kv::CollectionId& collection, uint64_t count,
-                             uint64_t expire_ms) {
-  if (count == 0) {
+                             uint64_t expire_ms, std::string_view extra) {
+  if (count == 0 && type != Type::kStream) {
     Remove(key);
     return;
   }
-  Replace(key, KeyValue{.type = type, .expire_ms = expire_ms, .string = {}, .collection = collection, .count = count});
+  Replace(key, KeyValue{.type = type,
+                        .expire_ms = expire_ms,
+                        .string = {},
+                        .collection = collection,
+                        .count = count,
+                        .extra = extra});
 }
 
 void Keyspace::SetExpire(Key* key, uint64_t expire_ms) {
@@ -113,7 +123,8 @@ void Keyspace::SetExpire(Key* key, uint64_t expire_ms) {
                         .expire_ms = expire_ms,
                         .string = key->string,
                         .collection = key->collection,
-                        .count = key->count});
+                        .count = key->count,
+                        .extra = key->extra});
 }
 
 bool Keyspace::Remove(Key* key) {
@@ -136,7 +147,8 @@ void Keyspace::Move(Key* from, Keyspace& target, Key* to) {
                               .expire_ms = source.expire_ms,
                               .string = source.string,
                               .collection = source.collection,
-                              .count = source.count});
+                              .count = source.count,
+                              .extra = source.extra});
   from->Clear();
 }
 
@@ -171,6 +183,66 @@ absl::Status Keyspace::VisitMembers(const kv::CollectionId& collection, uint32_t
         return visit(parts->member, *bytes, parts->order);
       });
   return damage.ok() ? scanned : damage;
+}
+
+absl::StatusOr<kv::Value> Keyspace::GetOrderedRow(const kv::CollectionId& collection, OrderedKind kind,
+                                                  std::string_view order) {
+  TM_ASSIGN_OR_RETURN(kv::Value row, txn_->Get(OrderedRow(collection, kind, order).view()));
+  if (row) TM_RETURN_IF_ERROR(DecodeMemberValue(row.view()).status());
+  return row;
+}
+
+void Keyspace::PutOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view order,
+                          std::string_view value) {
+  txn_->PutShared(OrderedRow(collection, kind, order).view(), EncodeMemberValue(value));
+}
+
+void Keyspace::DeleteOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view order) {
+  txn_->Delete(OrderedRow(collection, kind, order).view());
+}
+
+absl::Status Keyspace::ScanOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view begin,
+                                   std::optional<std::string_view> end, size_t limit, bool backward,
+                                   const OrderedVisitor& visit) {
+  const size_t prefix = 1 + kv::CollectionId::kSize + 1;
+  const RowKey first = OrderedRow(collection, kind, begin);
+  const RowKey last = end ? OrderedRow(collection, kind, *end) : OrderedRows(collection, kind).PrefixEnd();
+  absl::Status damage;
+  const kv::Txn::Visitor row_visitor = [&](std::string_view row, const kv::Value& value) {
+    const absl::StatusOr<std::string_view> bytes = DecodeMemberValue(value.view());
+    if (!bytes.ok()) {
+      damage = bytes.status();
+      return false;
+    }
+    return visit(row.substr(prefix), *bytes);
+  };
+  const absl::Status scanned = backward ? txn_->ScanBackward(first.view(), last.view(), limit, row_visitor)
+                                        : txn_->Scan(first.view(), last.view(), limit, row_visitor);
+  return damage.ok() ? scanned : damage;
+}
+
+absl::Status Keyspace::CopyRows(const kv::CollectionId& source, const kv::CollectionId& target) {
+  constexpr size_t kPageRows = 1024;
+  const size_t prefix = 1 + kv::CollectionId::kSize;
+  for (const auto& [from, to] :
+       {std::pair(MemberRows(source), MemberRows(target)), std::pair(OrderedRows(source), OrderedRows(target))}) {
+    std::string begin(from.view());
+    const RowKey end = from.PrefixEnd();
+    std::vector<std::pair<std::string, kv::Value>> page;
+    do {
+      page.clear();
+      TM_RETURN_IF_ERROR(txn_->Scan(begin, end.view(), kPageRows, [&](std::string_view row, const kv::Value& value) {
+        page.emplace_back(row, value);
+        return true;
+      }));
+      for (const auto& [row, value] : page) {
+        RowKey copy = to;
+        txn_->PutShared(copy.Bytes(std::string_view(row).substr(prefix)).view(), value);
+      }
+      if (!page.empty()) begin = page.back().first + '\0';
+    } while (page.size() == kPageRows);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Keyspace::VisitKeys(uint64_t from_order, size_t limit, const KeyVisitor& visit) {

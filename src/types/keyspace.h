@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "kv/txn.h"
@@ -30,6 +32,7 @@ struct Key {
   std::string_view string;  // value of a string; lives as long as `row`
   kv::CollectionId collection;
   uint64_t count = 0;
+  std::string_view extra;  // what the type keeps of a collection as a whole; lives as long as `row`
 
   // What stands in the row, expired or not; used when it is replaced.
   kv::Value row;
@@ -42,11 +45,32 @@ struct Key {
   void Clear() {
     type = stored_type = Type::kNone;
     expire_ms = stored_expire_ms = count = stored_count = 0;
-    string = {};
+    string = extra = {};
     collection = {};
     row = {};
   }
   bool expired() const { return type == Type::kNone && stored_type != Type::kNone; }
+};
+
+// Classes of keyspace events, by the letter that notify-keyspace-events has for each.
+enum class EventClass : char {
+  kGeneric = 'g',
+  kString = '$',
+  kList = 'l',
+  kSet = 's',
+  kHash = 'h',
+  kZset = 'z',
+  kStream = 't',
+  kExpired = 'x',
+  kKeyMiss = 'm',
+  kNew = 'n',
+};
+
+struct KeyEvent {
+  EventClass event_class;
+  std::string_view event;  // "lpush"; static storage
+  std::string name;
+  DbIndex db;
 };
 
 class Keyspace {
@@ -79,8 +103,10 @@ class Keyspace {
   // Changes. Each replaces whatever `key` (as found in this transaction, not changed since) held, keeps the counts,
   // the expiry index and the sweeper's work list right, and tells watchers. Afterwards `*key` is as if found again.
   void PutString(Key* key, std::string_view value, uint64_t expire_ms);
-  // A key that holds a collection of `count` members; `collection` new or its own. count 0 removes the key.
-  void PutCollection(Key* key, Type type, const kv::CollectionId& collection, uint64_t count, uint64_t expire_ms);
+  // A key that holds a collection of `count` members; `collection` new or its own. count 0 removes the key, except that
+  // of a stream.
+  void PutCollection(Key* key, Type type, const kv::CollectionId& collection, uint64_t count, uint64_t expire_ms,
+                     std::string_view extra = {});
   void SetExpire(Key* key, uint64_t expire_ms);
   // True when there was something alive to remove.
   bool Remove(Key* key);
@@ -97,14 +123,43 @@ class Keyspace {
   using MemberVisitor = std::function<bool(std::string_view member, std::string_view value, uint32_t order)>;
   absl::Status VisitMembers(const kv::CollectionId& collection, uint32_t from_order, size_t limit,
                             const MemberVisitor& visit);
+  // Ordered rows of collections (elements, scores, entries): `order` as the kind has it (rows.h).
+  absl::StatusOr<kv::Value> GetOrderedRow(const kv::CollectionId& collection, OrderedKind kind, std::string_view order);
+  void PutOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view order, std::string_view value);
+  void DeleteOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view order);
+  // Visits rows of `kind` with begin ≤ order < end, at most `limit`, upwards or downwards; `end` nullopt: to the last.
+  using OrderedVisitor = std::function<bool(std::string_view order, std::string_view value)>;
+  absl::Status VisitOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view begin,
+                            std::optional<std::string_view> end, size_t limit, const OrderedVisitor& visit) {
+    return ScanOrdered(collection, kind, begin, end, limit, /*backward=*/false, visit);
+  }
+  absl::Status VisitOrderedBackward(const kv::CollectionId& collection, OrderedKind kind, std::string_view begin,
+                                    std::optional<std::string_view> end, size_t limit, const OrderedVisitor& visit) {
+    return ScanOrdered(collection, kind, begin, end, limit, /*backward=*/true, visit);
+  }
+  // Copies every row of `source` into `target`, which is new, in pages of bounded memory beyond the transaction's own.
+  absl::Status CopyRows(const kv::CollectionId& source, const kv::CollectionId& target);
+
+  // Tells of an event on a key by the name that keyspace notifications have for it ("lpush"; static storage). Events
+  // go out once the transaction has committed, in order; costs nothing while nobody gathers them.
+  void Notify(EventClass event_class, std::string_view event, std::string_view name) {
+    if (events_ != nullptr) events_->push_back({event_class, event, std::string(name), db_});
+  }
+  // `events`, if not null, outlives this object.
+  void GatherEvents(std::vector<KeyEvent>* events) { events_ = events; }
+  std::vector<KeyEvent>* events() const { return events_; }
+
   // Visits keys of this database in order of KeyOrder from `from_order` on, expired ones included (type kNone).
   using KeyVisitor = std::function<bool(const Key& key, uint64_t order)>;
   absl::Status VisitKeys(uint64_t from_order, size_t limit, const KeyVisitor& visit);
 
-  // The value of a member row without its version byte; empty for null.
+  // The value of a member row or ordered row without its version byte; empty for null.
   static std::string_view MemberBytes(const kv::Value& row);
 
  private:
+  absl::Status ScanOrdered(const kv::CollectionId& collection, OrderedKind kind, std::string_view begin,
+                           std::optional<std::string_view> end, size_t limit, bool backward,
+                           const OrderedVisitor& visit);
   absl::StatusOr<Key> Decode(std::string_view name, kv::Value row) const;
   // Everything that a replaced row leaves behind: expiry row, dead collection (unless kept), counts.
   void Replace(Key* key, const KeyValue& value);
@@ -113,6 +168,7 @@ class Keyspace {
   kv::Txn* txn_;
   DbIndex db_;
   Lookups lookups_;
+  std::vector<KeyEvent>* events_ = nullptr;
 };
 
 }  // namespace tidemark::types

@@ -137,6 +137,25 @@ RowKey MemberRows(const kv::CollectionId& collection) {
   return row;
 }
 
+RowKey OrderedRow(const kv::CollectionId& collection, OrderedKind kind, std::string_view order) {
+  RowKey row = OrderedRows(collection, kind);
+  row.Bytes(order);
+  return row;
+}
+
+RowKey OrderedRows(const kv::CollectionId& collection) {
+  RowKey row(RowSpace::kOrdered);
+  row.Id(collection);
+  return row;
+}
+
+RowKey OrderedRows(const kv::CollectionId& collection, OrderedKind kind) {
+  RowKey row = OrderedRows(collection);
+  const char byte = static_cast<char>(kind);
+  row.Bytes({&byte, 1});
+  return row;
+}
+
 std::optional<KeyRowParts> ParseKeyRow(std::string_view row) {
   const auto key = AfterFixed(row, RowSpace::kKey, kv::CollectionId::kSize + 6);
   if (!key) return std::nullopt;
@@ -164,6 +183,13 @@ std::optional<kv::CollectionId> ParseDeadRow(std::string_view row) {
   return kv::CollectionId::Load(row.data() + 1);
 }
 
+std::optional<OrderedRowParts> ParseOrderedRow(std::string_view row) {
+  const auto order = AfterFixed(row, RowSpace::kOrdered, kv::CollectionId::kSize + 1);
+  if (!order) return std::nullopt;
+  return OrderedRowParts{kv::CollectionId::Load(row.data() + 1),
+                         static_cast<OrderedKind>(row[1 + kv::CollectionId::kSize]), *order};
+}
+
 std::optional<std::string_view> ParseSystemRow(std::string_view row) { return AfterFixed(row, RowSpace::kSystem, 0); }
 
 kv::Value EncodeKeyValue(const KeyValue& value) {
@@ -175,6 +201,7 @@ kv::Value EncodeKeyValue(const KeyValue& value) {
   if (value.type != Type::kString) {
     value.collection.AppendTo(&head);
     AppendVarint(&head, value.count);
+    head.append(value.extra);
   }
   kv::Value encoded = kv::Value::Uninitialized(head.size() + value.string.size());
   char* const rest = std::copy(head.begin(), head.end(), encoded.mutable_data());
@@ -205,7 +232,10 @@ absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes) {
   if (rest.size() < kv::CollectionId::kSize) return malformed();
   value.collection = kv::CollectionId::Load(rest.data());
   rest.remove_prefix(kv::CollectionId::kSize);
-  if (!ConsumeVarint(&rest, &value.count) || !rest.empty()) return malformed();
+  if (!ConsumeVarint(&rest, &value.count)) return malformed();
+  const bool has_extra = value.type == Type::kList || value.type == Type::kStream;
+  if (!has_extra && !rest.empty()) return malformed();
+  value.extra = rest;
   return value;
 }
 

@@ -8,10 +8,12 @@
 //   0x03  expiry row   expire time in ms (8) · contents id (10) · user key         → empty
 //   0x04  dead row     collection id (10)                                          → type, count: to be swept
 //   0x05  system row   name                                                        → what the server keeps of itself
+//   0x06  ordered row  collection id (10) · kind (1) · what gives the order        → version, value
 // Numbers in row keys are big-endian, so that byte order is number order.
 //
 // Keys of one database are ordered by hash slot and hash: SCAN's cursor is that number, so it needs no memory on the
-// server, and a slot's keys stand together for a later cluster. Members are ordered by hash for the same reason.
+// server, and a slot's keys stand together for a later cluster. Members are ordered by hash for the same reason; what
+// has an order that users see (positions of a list, scores, ids of a stream) stands in ordered rows.
 #pragma once
 
 #include <absl/container/inlined_vector.h>
@@ -33,7 +35,8 @@ enum class RowSpace : uint8_t {
   kMember = 0x02,
   kExpiry = 0x03,
   kDead = 0x04,
-  kSystem = 0x05
+  kSystem = 0x05,
+  kOrdered = 0x06,
 };
 
 enum class Type : uint8_t {
@@ -48,8 +51,23 @@ enum class Type : uint8_t {
   kContents = 15,
 };
 
+// First byte of an ordered row after its collection: what the rest is. Rows of one kind stand together.
+enum class OrderedKind : uint8_t {
+  kElement = 'e',   // list: position (8)                            → element
+  kGroup = 'g',     // stream: name of a consumer group              → its state
+  kConsumer = 'h',  // stream: group and consumer                    → its state
+  kIndex = 'i',     // sorted set: counts of members by block; follows from the other rows, so digests leave it out
+  kPending = 'p',   // stream: group and entry id                    → consumer, delivery time and count
+  kScore = 's',     // sorted set: score (8) · member                → nothing
+  kEntry = 'x',     // stream: entry id (16)                         → fields and values
+};
+
 // As the TYPE command names it.
 std::string_view TypeName(Type type);
+
+// In which spaces the rows of a collection of that type stand.
+constexpr bool HasMemberRows(Type type) { return type == Type::kHash || type == Type::kSet || type == Type::kZset; }
+constexpr bool HasOrderedRows(Type type) { return type == Type::kList || type == Type::kZset || type == Type::kStream; }
 
 // A row key under construction; on the stack for keys of ordinary length.
 class RowKey {
@@ -86,9 +104,13 @@ RowKey DeadRow(const kv::CollectionId& collection);
 RowKey SystemRow(std::string_view name);
 // The name back out; nullopt when it is not such a row.
 std::optional<std::string_view> ParseSystemRow(std::string_view row);
-// Prefix of all key rows of the contents, of all members of the collection.
+// An ordered row, or with part of what gives the order, the place where such rows begin.
+RowKey OrderedRow(const kv::CollectionId& collection, OrderedKind kind, std::string_view order);
+// Prefix of all key rows of the contents, of all members of the collection, of all its ordered rows (of one kind).
 RowKey KeyRows(const kv::CollectionId& contents);
 RowKey MemberRows(const kv::CollectionId& collection);
+RowKey OrderedRows(const kv::CollectionId& collection);
+RowKey OrderedRows(const kv::CollectionId& collection, OrderedKind kind);
 
 // The parts back out of a row key. nullopt when it is not such a row or too short.
 struct KeyRowParts {
@@ -110,25 +132,34 @@ struct ExpiryRowParts {
 };
 std::optional<ExpiryRowParts> ParseExpiryRow(std::string_view row);
 std::optional<kv::CollectionId> ParseDeadRow(std::string_view row);
+struct OrderedRowParts {
+  kv::CollectionId collection;
+  OrderedKind kind;
+  std::string_view order;
+};
+std::optional<OrderedRowParts> ParseOrderedRow(std::string_view row);
 
 // Value of a key row:
 //   1 byte   format version (high four bits, now 1) and type (low four bits)
 //   1 byte   flags: bit 0 an expiry follows
 //   8 bytes  expire time, ms since 1970, little-endian (if flagged)
-//   string: its bytes · collection: its id (10) and its count of members (varint)
+//   string: its bytes
+//   collection: its id (10), its count of members (varint), then what its type keeps of the whole (list: position of
+//   the first element; stream: last id and counters)
 struct KeyValue {
   Type type = Type::kNone;
   uint64_t expire_ms = 0;       // 0: never
   std::string_view string;      // strings; points into what was decoded
   kv::CollectionId collection;  // collections
   uint64_t count = 0;
+  std::string_view extra;  // collections; points into what was decoded
 };
 inline constexpr uint8_t kRowFormatVersion = 1;
 kv::Value EncodeKeyValue(const KeyValue& value);
 // DATA_LOSS when malformed, FAILED_PRECONDITION for a version from the future.
 absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes);
 
-// Value of a member row of a hash: version byte, then the field's value.
+// Value of a member row or an ordered row: version byte, then a field's value, a member's score, an element …
 kv::Value EncodeMemberValue(std::string_view value);
 absl::StatusOr<std::string_view> DecodeMemberValue(std::string_view bytes);
 

@@ -47,11 +47,11 @@ std::vector<std::pair<std::string, std::string>> DocumentedRows() {
 std::string Encoded(const KeyValue& value) { return std::string(EncodeKeyValue(value).view()); }
 
 KeyValue StringValue(std::string_view bytes, uint64_t expire_ms) {
-  return {.type = Type::kString, .expire_ms = expire_ms, .string = bytes, .collection = {}, .count = 0};
+  return {.type = Type::kString, .expire_ms = expire_ms, .string = bytes, .collection = {}, .count = 0, .extra = {}};
 }
 
 KeyValue CollectionValue(Type type, const kv::CollectionId& id, uint64_t count, uint64_t expire_ms) {
-  return {.type = type, .expire_ms = expire_ms, .string = {}, .collection = id, .count = count};
+  return {.type = type, .expire_ms = expire_ms, .string = {}, .collection = id, .count = count, .extra = {}};
 }
 
 TEST(Rows, DocumentedExampleIsWhatIsWritten) {

@@ -76,6 +76,21 @@ class MemoryTxn : public kv::Txn {
     return absl::OkStatus();
   }
 
+  absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
+    if (reads_++ == cold_read_) return kv::ColdRow();
+    TM_CHECK(!visiting_, "a Scan within a Scan");
+    visiting_ = true;
+    size_t visited = 0;
+    for (auto row = rows_.lower_bound(end); row != rows_.begin() && visited < limit;) {
+      --row;
+      if (row->first < begin) break;
+      ++visited;
+      if (!visit(row->first, row->second)) break;
+    }
+    visiting_ = false;
+    return absl::OkStatus();
+  }
+
   void Put(std::string_view row, std::string_view value) override {
     CheckWritable();
     // Copied first: `value` may point into the row that it replaces.
