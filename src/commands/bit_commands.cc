@@ -41,6 +41,7 @@ absl::Status SetBit(Context& ctx) {
     if (!inside) value.resize(index + 1);
     value[index] = static_cast<char>(on ? ByteAt(value, index) | mask : ByteAt(value, index) & ~mask);
     ctx.keys().PutString(&key, value, key.expire_ms);
+    ctx.keys().Notify(types::EventClass::kString, "setbit", key.name);
   }
   ctx.out.Integer(was_on ? 1 : 0);
   return absl::OkStatus();
@@ -233,8 +234,10 @@ absl::Status BitOp(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key destination, ctx.keys().Find(ctx.args[2]));
   if (!result.empty()) {
     ctx.keys().PutString(&destination, result, 0);
+    ctx.keys().Notify(types::EventClass::kString, "set", destination.name);
   } else if (destination) {
     ctx.keys().Remove(&destination);
+    ctx.keys().Notify(types::EventClass::kGeneric, "del", destination.name);
   }
   ctx.out.Integer(static_cast<int64_t>(result.size()));
   return absl::OkStatus();

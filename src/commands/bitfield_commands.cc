@@ -217,7 +217,10 @@ absl::Status Run(Context& ctx, bool readonly) {
   const bool grown = bytes.size() < request.bytes_written;
   if (grown) bytes.resize(request.bytes_written);
   const bool changed = RunOperations(request, &bytes, ctx.out);
-  if (grown || changed) ctx.keys().PutString(&key, bytes, key.expire_ms);
+  if (grown || changed) {
+    ctx.keys().PutString(&key, bytes, key.expire_ms);
+    ctx.keys().Notify(types::EventClass::kString, "setbit", key.name);
+  }
   return absl::OkStatus();
 }
 

@@ -89,7 +89,11 @@ absl::Status Move(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key from, ctx.keys().Find(ctx.args[1]));
   TM_ASSIGN_OR_RETURN(Key to, target.Find(ctx.args[1]));
   const bool moves = from && !to;
-  if (moves) ctx.keys().Move(&from, target, &to);
+  if (moves) {
+    ctx.keys().Move(&from, target, &to);
+    ctx.keys().Notify(types::EventClass::kGeneric, "move_from", from.name);
+    target.Notify(types::EventClass::kGeneric, "move_to", to.name);
+  }
   ctx.out.Integer(moves ? 1 : 0);
   return absl::OkStatus();
 }
@@ -123,6 +127,8 @@ absl::Status Copy(Context& ctx) {
     ctx.out.Integer(0);
     return absl::OkStatus();
   }
+  // What stood there goes first, as in Redis, so that the name is new in any case.
+  if (to) target.Notify(types::EventClass::kNew, "new", to.name);
   if (from.type == types::Type::kString) {
     target.PutString(&to, from.string, from.expire_ms);
   } else {
@@ -130,6 +136,7 @@ absl::Status Copy(Context& ctx) {
     TM_RETURN_IF_ERROR(target.CopyRows(from.collection, collection));
     target.PutCollection(&to, from.type, collection, from.count, from.expire_ms, from.extra);
   }
+  target.Notify(types::EventClass::kGeneric, "copy_to", to.name);
   ctx.out.Integer(1);
   return absl::OkStatus();
 }

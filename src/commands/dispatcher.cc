@@ -6,6 +6,7 @@
 
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
+#include "commands/key_notifier.h"
 #include "commands/latency.h"
 #include "commands/slowlog.h"
 #include "commands/watch_table.h"
@@ -203,15 +204,18 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
   Context ctx{.args = args, .out = out, .client = client, .server = server_, .may_wait = may_wait};
   const size_t mark = out.size();
   types::Keyspace::Lookups lookups;
+  GatheredEvents events(server_.notifier);
   absl::Status status;
   if ((spec.flags & kRows) == 0) {
     status = spec.handler(ctx);
   } else {
     const auto body = [&](kv::Txn& txn) {
       types::Keyspace keyspace(txn, client.db);
+      keyspace.GatherEvents(events.Begin());
       ctx.keyspace = &keyspace;
       const absl::Status done = spec.handler(ctx);
       lookups = keyspace.lookups();
+      if (done.ok()) events.End();
       return done;
     };
     if ((spec.flags & kWrite) != 0) {
@@ -220,6 +224,7 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
     } else {
       status = server_.engine.Read(tier, body);
     }
+    if (status.ok()) events.Publish();
   }
   if (!status.ok()) out.Truncate(mark);
   if (!kv::IsColdRow(status) && !engine::IsStalled(status)) server_.stats.CountLookups(lookups);
@@ -244,7 +249,7 @@ void Dispatcher::EndMulti(Client& client) {
 }
 
 absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
-                                       types::Keyspace::Lookups* lookups) {
+                                       types::Keyspace::Lookups* lookups, KeyNotifier::Events* events) {
   *lookups = {};
   DbIndex db = client.db;
   for (size_t i = 0; i < client.queued.size(); ++i) {
@@ -259,7 +264,9 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
     resp::Writer out;
     out.SetProtocol(client.protocol);
     types::Keyspace keyspace(txn, db);
+    keyspace.GatherEvents(events);
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
+    const size_t events_before = events == nullptr ? 0 : events->size();
     const size_t mark = server_.engine.MarkTransaction(txn);
     const uint64_t started = NowNanos();
     absl::Status status = queued.spec->handler(ctx);
@@ -268,6 +275,7 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
     lookups->misses += keyspace.lookups().misses;
     if (!status.ok()) {
       server_.engine.RollBackTo(txn, mark);
+      if (events != nullptr) events->erase(events->begin() + static_cast<ptrdiff_t>(events_before), events->end());
       out.Truncate(0);
       out.Error(ErrorLine(status));
     }
@@ -308,9 +316,12 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
   std::vector<std::string> replies(client.queued.size());
   bool holds = true;
   types::Keyspace::Lookups lookups;
+  GatheredEvents events(server_.notifier);
   const auto body = [&](kv::Txn& txn) -> absl::Status {
     TM_ASSIGN_OR_RETURN(holds, WatchHolds(client, txn));
-    return holds ? RunQueuedRows(client, txn, replies, &lookups) : absl::OkStatus();
+    if (holds) TM_RETURN_IF_ERROR(RunQueuedRows(client, txn, replies, &lookups, events.Begin()));
+    events.End();
+    return absl::OkStatus();
   };
   const absl::Status status = (flags & kWrite) != 0 ? server_.engine.Write(tier, (flags & kDenyOom) != 0, body)
                                                     : server_.engine.Read(tier, body);
@@ -323,6 +334,7 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
     out.NullArray();
   } else {
     if ((flags & kWrite) != 0) client.last_write_end = server_.engine.last_end();
+    events.Publish();
     // Effects outside the keyspace come after the commit, so that a transaction that is run again has them once.
     RunQueuedOthers(client, replies);
     out.Array(replies.size());
@@ -339,17 +351,19 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
   const uint64_t started = NowNanos();
   const size_t mark = out.size();
   types::Keyspace::Lookups lookups;
+  GatheredEvents events(server_.notifier);
   const absl::Status status = server_.engine.Rehearse([&](kv::Txn& txn) -> absl::Status {
     if (spec == exec_) {
       std::vector<std::string> replies(client.queued.size());
       TM_RETURN_IF_ERROR(WatchHolds(client, txn).status());
-      return RunQueuedRows(client, txn, replies, &lookups);
+      return RunQueuedRows(client, txn, replies, &lookups, nullptr);
     }
     types::Keyspace keyspace(txn, client.db);
     if ((spec->flags & kStateful) != 0) {
       for (const int position : FindKeys(*spec, args)) TM_RETURN_IF_ERROR(keyspace.Find(args[position]).status());
       return absl::OkStatus();
     }
+    keyspace.GatherEvents(events.Begin());
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
     const absl::Status done = spec->handler(ctx);
     lookups = keyspace.lookups();
@@ -369,6 +383,10 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     out.Error(ErrorLine(status));
   }
   server_.stats.CountLookups(lookups);
+  if (status.ok()) {
+    events.End();
+    events.Publish();
+  }
   CountCall(client, *spec, args, NowNanos() - started, status.ok());
   return true;
 }

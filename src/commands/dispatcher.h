@@ -54,9 +54,10 @@ class Dispatcher {
   absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
                           bool may_wait);
   Outcome RunExec(Client& client, resp::Writer& out, kv::Tier tier);
-  // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`.
+  // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`. `events`
+  // may be null.
   absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
-                             types::Keyspace::Lookups* lookups);
+                             types::Keyspace::Lookups* lookups, std::vector<types::KeyEvent>* events);
   void RunQueuedOthers(Client& client, std::vector<std::string>& replies);
   absl::StatusOr<bool> WatchHolds(Client& client, kv::Txn& txn) const;
   void EndMulti(Client& client);

@@ -124,9 +124,12 @@ absl::Status Restore(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const uint64_t expire_ms, ExpireArg(ctx, options.absolute_ttl));
   TM_ASSIGN_OR_RETURN(const RdbValue value, DecodeArg(ctx.args[3]));
   if (expire_ms != 0 && expire_ms <= ctx.keys().now_ms()) {
-    ctx.keys().Remove(&key);
+    if (ctx.keys().Remove(&key)) ctx.keys().Notify(types::EventClass::kGeneric, "del", key.name);
   } else {
+    // What stood there goes first, as in Redis, so that the name is new in any case.
+    if (key) ctx.keys().Notify(types::EventClass::kNew, "new", key.name);
     TM_RETURN_IF_ERROR(PutValue(ctx, &key, value, expire_ms));
+    ctx.keys().Notify(types::EventClass::kGeneric, "restore", key.name);
   }
   ctx.out.Ok();
   return absl::OkStatus();

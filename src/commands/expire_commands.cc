@@ -72,8 +72,10 @@ absl::Status SetExpire(Context& ctx, std::string_view command, Unit unit, From f
   const bool sets = key && conditions.Allow(key.expire_ms, when);
   if (sets && when <= static_cast<int64_t>(ctx.keys().now_ms())) {
     ctx.keys().Remove(&key);
+    ctx.keys().Notify(types::EventClass::kGeneric, "del", key.name);
   } else if (sets) {
     ctx.keys().SetExpire(&key, static_cast<uint64_t>(when));
+    ctx.keys().Notify(types::EventClass::kGeneric, "expire", key.name);
   }
   ctx.out.Integer(sets ? 1 : 0);
   return absl::OkStatus();
@@ -106,7 +108,10 @@ absl::Status PExpireTimeOf(Context& ctx) { return TellExpire(ctx, Unit::kMillise
 absl::Status Persist(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
   const bool expires = key && key.expire_ms != 0;
-  if (expires) ctx.keys().SetExpire(&key, 0);
+  if (expires) {
+    ctx.keys().SetExpire(&key, 0);
+    ctx.keys().Notify(types::EventClass::kGeneric, "persist", key.name);
+  }
   ctx.out.Integer(expires ? 1 : 0);
   return absl::OkStatus();
 }

@@ -25,6 +25,10 @@ constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 // Most draws that HRANDFIELD with a negative count makes: the reply is built in memory.
 constexpr int64_t kMaxDraws = 1 << 24;
 
+void NotifyHash(Context& ctx, std::string_view event) {
+  ctx.keys().Notify(types::EventClass::kHash, event, ctx.args[1]);
+}
+
 // Sets the pairs from args[2] on; the number of fields that are new.
 absl::StatusOr<int64_t> SetPairs(Context& ctx, std::string_view name) {
   if (ctx.args.size() % 2 != 0) return WrongArity(name);
@@ -35,6 +39,7 @@ absl::StatusOr<int64_t> SetPairs(Context& ctx, std::string_view name) {
     created += is_new ? 1 : 0;
   }
   hash.Commit();
+  NotifyHash(ctx, "hset");
   return created;
 }
 
@@ -56,6 +61,7 @@ absl::Status HSetNx(Context& ctx) {
   if (!found) {
     hash.Put(ctx.args[2], ctx.args[3], false);
     hash.Commit();
+    NotifyHash(ctx, "hset");
   }
   ctx.out.Integer(found ? 0 : 1);
   return absl::OkStatus();
@@ -114,6 +120,8 @@ absl::Status HDel(Context& ctx) {
     deleted += existed ? 1 : 0;
   }
   hash.Commit();
+  if (deleted > 0) NotifyHash(ctx, "hdel");
+  if (deleted > 0 && hash.size() == 0) ctx.keys().Notify(types::EventClass::kGeneric, "del", ctx.args[1]);
   ctx.out.Integer(deleted);
   return absl::OkStatus();
 }
@@ -133,6 +141,7 @@ absl::Status HIncrBy(Context& ctx) {
   }
   hash.Put(ctx.args[2], fmt::format_int(value).c_str(), static_cast<bool>(found));
   hash.Commit();
+  NotifyHash(ctx, "hincrby");
   ctx.out.Integer(value);
   return absl::OkStatus();
 }
@@ -154,6 +163,7 @@ absl::Status HIncrByFloat(Context& ctx) {
   const std::string text = resp::FormatLongDouble(value);
   hash.Put(ctx.args[2], text, static_cast<bool>(found));
   hash.Commit();
+  NotifyHash(ctx, "hincrbyfloat");
   ctx.out.Bulk(text);
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 namespace tidemark::commands {
 namespace {
 
+using types::EventClass;
 using types::Key;
 
 constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
@@ -23,7 +24,9 @@ absl::Status Del(Context& ctx) {
   int64_t removed = 0;
   for (const std::string_view name : ctx.args.subspan(1)) {
     TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(name));
-    removed += ctx.keys().Remove(&key) ? 1 : 0;
+    if (!ctx.keys().Remove(&key)) continue;
+    ctx.keys().Notify(EventClass::kGeneric, "del", name);
+    ++removed;
   }
   ctx.out.Integer(removed);
   return absl::OkStatus();
@@ -46,12 +49,18 @@ absl::Status Type(Context& ctx) {
   return absl::OkStatus();
 }
 
+void RenameAndTell(Context& ctx, Key* from, Key* to) {
+  ctx.keys().Rename(from, to);
+  ctx.keys().Notify(EventClass::kGeneric, "rename_from", from->name);
+  ctx.keys().Notify(EventClass::kGeneric, "rename_to", to->name);
+}
+
 absl::Status Rename(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key from, ctx.keys().Find(ctx.args[1]));
   if (!from) return NoSuchKey();
   if (ctx.args[1] != ctx.args[2]) {
     TM_ASSIGN_OR_RETURN(Key to, ctx.keys().Find(ctx.args[2]));
-    ctx.keys().Rename(&from, &to);
+    RenameAndTell(ctx, &from, &to);
   }
   ctx.out.Ok();
   return absl::OkStatus();
@@ -61,7 +70,7 @@ absl::Status RenameNx(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key from, ctx.keys().Find(ctx.args[1]));
   if (!from) return NoSuchKey();
   TM_ASSIGN_OR_RETURN(Key to, ctx.keys().Find(ctx.args[2]));
-  if (!to) ctx.keys().Rename(&from, &to);
+  if (!to) RenameAndTell(ctx, &from, &to);
   ctx.out.Integer(from ? 0 : 1);
   return absl::OkStatus();
 }

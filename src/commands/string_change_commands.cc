@@ -32,6 +32,7 @@ absl::Status Add(Context& ctx, int64_t increment) {
   char digits[kIntegerChars];
   const char* end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
   ctx.keys().PutString(&key, {digits, static_cast<size_t>(end - digits)}, key.expire_ms);
+  ctx.keys().Notify(types::EventClass::kString, "incrby", key.name);
   ctx.out.Integer(value);
   return absl::OkStatus();
 }
@@ -64,6 +65,7 @@ absl::Status IncrByFloat(Context& ctx) {
   if (!std::isfinite(sum)) return absl::InvalidArgumentError("ERR increment would produce NaN or Infinity");
   const std::string digits = resp::FormatLongDouble(sum);
   ctx.keys().PutString(&key, digits, key.expire_ms);
+  ctx.keys().Notify(types::EventClass::kString, "incrbyfloat", key.name);
   ctx.out.Bulk(digits);
   return absl::OkStatus();
 }
@@ -76,6 +78,7 @@ absl::Status Append(Context& ctx) {
   value.reserve(key.string.size() + tail.size());
   value.append(key.string).append(tail);
   ctx.keys().PutString(&key, value, key.expire_ms);
+  ctx.keys().Notify(types::EventClass::kString, "append", key.name);
   ctx.out.Integer(static_cast<int64_t>(value.size()));
   return absl::OkStatus();
 }
@@ -97,6 +100,7 @@ absl::Status SetRange(Context& ctx) {
   if (value.size() < begin + part.size()) value.resize(begin + part.size());
   std::memcpy(value.data() + begin, part.data(), part.size());
   ctx.keys().PutString(&key, value, key.expire_ms);
+  ctx.keys().Notify(types::EventClass::kString, "setrange", key.name);
   ctx.out.Integer(static_cast<int64_t>(value.size()));
   return absl::OkStatus();
 }

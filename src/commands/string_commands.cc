@@ -10,8 +10,14 @@
 namespace tidemark::commands {
 namespace {
 
+using types::EventClass;
 using types::Key;
 using types::Type;
+
+void NotifySet(Context& ctx, std::string_view name, bool expires = false) {
+  ctx.keys().Notify(EventClass::kString, "set", name);
+  if (expires) ctx.keys().Notify(EventClass::kGeneric, "expire", name);
+}
 
 // ---- SET and GETEX: options ----
 
@@ -134,6 +140,7 @@ absl::Status SetWithOptions(Context& ctx, const Options& options) {
     return absl::OkStatus();
   }
   ctx.keys().PutString(&key, ctx.args[2], options.keep_ttl ? key.expire_ms : expire_ms);
+  NotifySet(ctx, key.name, expire_ms != 0);
   if (!options.get) ctx.out.Ok();
   return absl::OkStatus();
 }
@@ -145,6 +152,7 @@ absl::Status Set(Context& ctx) {
   }
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
   ctx.keys().PutString(&key, ctx.args[2], 0);
+  NotifySet(ctx, key.name);
   ctx.out.Ok();
   return absl::OkStatus();
 }
@@ -152,7 +160,10 @@ absl::Status Set(Context& ctx) {
 absl::Status Setnx(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
   const bool set = !key;
-  if (set) ctx.keys().PutString(&key, ctx.args[2], 0);
+  if (set) {
+    ctx.keys().PutString(&key, ctx.args[2], 0);
+    NotifySet(ctx, key.name);
+  }
   ctx.out.Integer(set ? 1 : 0);
   return absl::OkStatus();
 }
@@ -161,6 +172,7 @@ absl::Status SetExpiring(Context& ctx, ExpireUnit unit, std::string_view command
   TM_ASSIGN_OR_RETURN(const uint64_t expire_ms, ExpireArg(ctx.args[2], unit, ctx.keys().now_ms(), command));
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
   ctx.keys().PutString(&key, ctx.args[3], expire_ms);
+  NotifySet(ctx, key.name, true);
   ctx.out.Ok();
   return absl::OkStatus();
 }
@@ -172,13 +184,17 @@ absl::Status Getset(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ReplyValue(ctx, key);
   ctx.keys().PutString(&key, ctx.args[2], 0);
+  NotifySet(ctx, key.name);
   return absl::OkStatus();
 }
 
 absl::Status Getdel(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kString));
   ReplyValue(ctx, key);
-  if (key) ctx.keys().Remove(&key);
+  if (key) {
+    ctx.keys().Remove(&key);
+    ctx.keys().Notify(EventClass::kGeneric, "del", key.name);
+  }
   return absl::OkStatus();
 }
 
@@ -192,11 +208,14 @@ absl::Status Getex(Context& ctx) {
     TM_ASSIGN_OR_RETURN(const uint64_t expire_ms, ExpireArg(options.expire, options.unit, now_ms, "getex"));
     if (expire_ms <= now_ms) {
       ctx.keys().Remove(&key);
+      ctx.keys().Notify(EventClass::kGeneric, "del", key.name);
     } else {
       ctx.keys().SetExpire(&key, expire_ms);
+      ctx.keys().Notify(EventClass::kGeneric, "expire", key.name);
     }
   } else if (options.persist && key.expire_ms != 0) {
     ctx.keys().SetExpire(&key, 0);
+    ctx.keys().Notify(EventClass::kGeneric, "persist", key.name);
   }
   return absl::OkStatus();
 }
@@ -208,6 +227,7 @@ absl::Status PutPairs(Context& ctx) {
   for (size_t i = 1; i < ctx.args.size(); i += 2) {
     TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[i]));
     ctx.keys().PutString(&key, ctx.args[i + 1], 0);
+    NotifySet(ctx, key.name);
   }
   return absl::OkStatus();
 }

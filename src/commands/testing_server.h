@@ -10,10 +10,12 @@
 
 #include "backup/fake_tasks.h"
 #include "base/check.h"
+#include "commands/change_fan_out.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
 #include "commands/deferred.h"
 #include "commands/dispatcher.h"
+#include "commands/key_notifier.h"
 #include "commands/latency.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
@@ -37,6 +39,9 @@ class FakeHost : public Host {
 class TestServer {
  public:
   TestServer() : folder_(NewFolder()), engine_(OpenEngine(folder_)), server_(MakeServer()), dispatcher_(*server_) {
+    changes_.Add(watches_);
+    changes_.Add(notifier_);
+    engine_->SetChangeListener(&changes_);
     Join(client_);
   }
   ~TestServer() {
@@ -122,6 +127,7 @@ class TestServer {
                                               .tasks = tasks_,
                                               .replication = replication_,
                                               .host = host_,
+                                              .notifier = &notifier_,
                                               .run_id = std::string(40, 'a'),
                                               .cluster_id = std::string(32, 'c'),
                                               .executable = "test"});
@@ -144,6 +150,8 @@ class TestServer {
   ClientRegistry clients_;
   Pubsub pubsub_;
   WatchTable watches_;
+  KeyNotifier notifier_{config_, pubsub_};
+  ChangeFanOut changes_;
   Slowlog slowlog_;
   LatencyMonitor latency_;
   CommandStats stats_;

@@ -111,6 +111,7 @@ class EngineImpl final : public Engine {
   absl::Status Rehearse(TxnFunction body) override;
   size_t MarkTransaction(kv::Txn& txn) override;
   void RollBackTo(kv::Txn& txn, size_t mark) override;
+  void NoteExpired(kv::Txn& txn, DbIndex db, std::string_view key) override;
 
   void EndTurn() override { log_->Write(); }
   Lsn last_end() const override { return log_->appended(); }
@@ -422,6 +423,10 @@ size_t EngineImpl::MarkTransaction(kv::Txn& txn) {
 
 void EngineImpl::RollBackTo(kv::Txn& txn, size_t mark) {
   if (auto* commit = dynamic_cast<CommitTxn*>(&txn)) commit->RollBackTo(mark);
+}
+
+void EngineImpl::NoteExpired(kv::Txn& txn, DbIndex db, std::string_view key) {
+  if (auto* commit = dynamic_cast<CommitTxn*>(&txn)) commit->NoteExpired(db, key);
 }
 
 absl::Status EngineImpl::PersistNow() {

@@ -61,6 +61,8 @@ class ChangeListener {
   virtual bool listening() const = 0;
   virtual void OnKeyChanged(DbIndex db, std::string_view key) = 0;
   virtual void OnContentsReplaced(DbIndex db) = 0;
+  // The sweeper removed a key because its time was over; told whether or not anybody listens.
+  virtual void OnKeyExpired(DbIndex /*db*/, std::string_view /*key*/) {}
 };
 
 using TxnFunction = absl::FunctionRef<absl::Status(kv::Txn&)>;
@@ -93,6 +95,8 @@ class Engine {
   // Within a transaction made by Write: a point to return to, so that one failing command of a MULTI leaves no trace.
   virtual size_t MarkTransaction(kv::Txn& txn) = 0;
   virtual void RollBackTo(kv::Txn& txn, size_t mark) = 0;
+  // Likewise: the ChangeListener shall be told that this key's time was over.
+  virtual void NoteExpired(kv::Txn& txn, DbIndex db, std::string_view key) = 0;
 
   // Hands everything appended to the operating system. Call at the end of a turn, before its replies leave.
   virtual void EndTurn() = 0;

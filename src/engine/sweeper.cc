@@ -60,6 +60,7 @@ absl::StatusOr<size_t> Sweeper::SweepExpired(size_t limit) {
         TM_ASSIGN_OR_RETURN(Key key, keyspace.Find(ref.key));
         if (!key.expired() || key.stored_expire_ms != ref.expire_ms) break;
         keyspace.Remove(&key);
+        engine_.NoteExpired(txn, DbIndex{db}, ref.key);
         removed = true;
         return absl::OkStatus();
       }

@@ -72,8 +72,10 @@ kv::CollectionId CommitTxn::NewCollectionId() {
 }
 
 void CommitTxn::Touched(DbIndex db, std::string_view key) {
-  if (gather_) changed_keys_.emplace_back(db, key);
+  if (gather_) changed_keys_.push_back({db, std::string(key), false});
 }
+
+void CommitTxn::NoteExpired(DbIndex db, std::string_view key) { changed_keys_.push_back({db, std::string(key), true}); }
 
 size_t CommitTxn::Mark() {
   marks_.push_back({store_.Mark(), batch_.mark(), changed_keys_.size(), changed_contents_.size()});
@@ -90,7 +92,9 @@ void CommitTxn::RollBackTo(size_t mark) {
 }
 
 void CommitTxn::Tell(ChangeListener& listener) const {
-  for (const auto& [db, key] : changed_keys_) listener.OnKeyChanged(db, key);
+  for (const auto& [db, key, expired] : changed_keys_) {
+    expired ? listener.OnKeyExpired(db, key) : listener.OnKeyChanged(db, key);
+  }
   for (const DbIndex db : changed_contents_) listener.OnContentsReplaced(db);
 }
 

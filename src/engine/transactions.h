@@ -55,9 +55,15 @@ class CommitTxn final : public kv::Txn {
   // Marks are numbered from 0, the beginning; returning to one forgets the later ones.
   size_t Mark();
   void RollBackTo(size_t mark);
+  void NoteExpired(DbIndex db, std::string_view key);
   void Tell(ChangeListener& listener) const;
 
  private:
+  struct ChangedKey {
+    DbIndex db;
+    std::string key;
+    bool expired;
+  };
   struct MarkState {
     size_t store;
     format::WriteBatchBuilder::Mark batch;
@@ -74,7 +80,7 @@ class CommitTxn final : public kv::Txn {
   uint64_t next_ordinal_ = 0;
   const MarkState beginning_;
   std::vector<MarkState> marks_;  // number 1 and on; most transactions need none
-  std::vector<std::pair<DbIndex, std::string>> changed_keys_;
+  std::vector<ChangedKey> changed_keys_;
   std::vector<DbIndex> changed_contents_;
 };
 

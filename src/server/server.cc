@@ -78,7 +78,7 @@ config::Files ConfigFiles() {
               }};
 }
 
-Server::Server(config::Config& config) : config_(config) {}
+Server::Server(config::Config& config) : config_(config), notifier_(config, pubsub_) {}
 
 // A worker may be in the engine.
 Server::~Server() {
@@ -179,7 +179,9 @@ void Server::StartDefaultTask() {
 }
 
 void Server::MakeServices() {
-  engine_->SetChangeListener(&watches_);
+  changes_.Add(watches_);
+  changes_.Add(notifier_);
+  engine_->SetChangeListener(&changes_);
   workers_ = std::make_unique<WorkerPool>(kWorkers);
   MakeNode();
   std::error_code ignored;
@@ -196,6 +198,7 @@ void Server::MakeServices() {
       .tasks = *tasks_,
       .replication = *node_,
       .host = *this,
+      .notifier = &notifier_,
       .run_id = NewRunId(),
       .cluster_id = ClusterId(),
       .executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string(),

@@ -18,9 +18,11 @@
 #include "backup/succession.h"
 #include "backup/tasks_of_role.h"
 #include "base/status.h"
+#include "commands/change_fan_out.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
 #include "commands/dispatcher.h"
+#include "commands/key_notifier.h"
 #include "commands/latency.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
@@ -89,6 +91,8 @@ class Server final : public commands::Host {
   commands::ClientRegistry clients_;
   commands::Pubsub pubsub_;
   commands::WatchTable watches_;
+  commands::KeyNotifier notifier_;
+  commands::ChangeFanOut changes_;
   commands::Slowlog slowlog_;
   commands::LatencyMonitor latency_;
   commands::CommandStats stats_;

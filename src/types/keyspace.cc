@@ -50,7 +50,9 @@ absl::StatusOr<Key> Keyspace::Find(std::string_view name, Type wanted) {
 
 absl::StatusOr<Key> Keyspace::Lookup(std::string_view name) {
   absl::StatusOr<Key> key = Find(name);
-  if (key.ok()) ++(*key ? lookups_.hits : lookups_.misses);
+  if (!key.ok()) return key;
+  ++(*key ? lookups_.hits : lookups_.misses);
+  if (!*key) Notify(EventClass::kKeyMiss, "keymiss", name);
   return key;
 }
 
@@ -72,6 +74,8 @@ void Keyspace::Discard(const Key& key, bool keep_collection) {
 }
 
 void Keyspace::Replace(Key* key, const KeyValue& value) {
+  if (key->expired()) Notify(EventClass::kExpired, "expired", key->name);
+  if (!*key) Notify(EventClass::kNew, "new", key->name);
   const bool same_collection = IsCollection(key->stored_type) && key->collection == value.collection;
   const kv::CollectionId contents = txn_->db(db_).contents;
   const bool same_expiry = key->stored_type != Type::kNone && key->stored_expire_ms == value.expire_ms;
@@ -130,6 +134,7 @@ void Keyspace::SetExpire(Key* key, uint64_t expire_ms) {
 bool Keyspace::Remove(Key* key) {
   if (key->stored_type == Type::kNone) return false;
   const bool alive = static_cast<bool>(*key);
+  if (!alive) Notify(EventClass::kExpired, "expired", key->name);
   Discard(*key, false);
   txn_->Delete(KeyRow(txn_->db(db_).contents, key->name).view());
   txn_->Touched(db_, key->name);
@@ -143,6 +148,8 @@ void Keyspace::Move(Key* from, Keyspace& target, Key* to) {
   Discard(*from, true);
   txn_->Delete(KeyRow(txn_->db(db_).contents, from->name).view());
   txn_->Touched(db_, from->name);
+  // What stood there goes first, as in Redis, so that the name is new in any case.
+  if (*to) target.Notify(EventClass::kNew, "new", to->name);
   target.Replace(to, KeyValue{.type = source.type,
                               .expire_ms = source.expire_ms,
                               .string = source.string,
