@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "commands/command.h"
+#include "commands/data_families.h"
 
 namespace tidemark::commands {
 namespace {
@@ -28,8 +29,9 @@ uint64_t PointerHash(const void* pointer) {
 }
 
 constexpr std::span<const CommandSpec> (*kFamilies[])() = {
-    StringCommands,     BitCommands,    HashCommands,   KeyCommands,    ScanCommands,   TransactionCommands,
-    ConnectionCommands, ClientCommands, PubsubCommands, ServerCommands, BackupCommands, IntrospectionCommands};
+    StringCommands, BitCommands,    HashCommands,        SetCommands,          HyperLogLogCommands,
+    KeyCommands,    ScanCommands,   TransactionCommands, ConnectionCommands,   ClientCommands,
+    PubsubCommands, ServerCommands, BackupCommands,      IntrospectionCommands};
 
 }  // namespace
 

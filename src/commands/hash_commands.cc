@@ -6,24 +6,20 @@
 #include <string>
 #include <vector>
 
-#include "commands/scan_options.h"
+#include "commands/member_replies.h"
 #include "commands/spec.h"
 #include "resp/numbers.h"
 #include "types/hash.h"
-#include "types/pages.h"
+#include "types/random_members.h"
 
 namespace tidemark::commands {
 namespace {
 
 using types::Hash;
-using types::HashField;
 using types::Key;
 using types::Keyspace;
+using types::RandomMember;
 using types::Type;
-
-constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-// Most draws that HRANDFIELD with a negative count makes: the reply is built in memory.
-constexpr int64_t kMaxDraws = 1 << 24;
 
 void NotifyHash(Context& ctx, std::string_view event) {
   ctx.keys().Notify(types::EventClass::kHash, event, ctx.args[1]);
@@ -119,9 +115,9 @@ absl::Status HDel(Context& ctx) {
     TM_ASSIGN_OR_RETURN(const bool existed, hash.Delete(field));
     deleted += existed ? 1 : 0;
   }
-  hash.Commit();
+  const bool gone = hash.Commit();
   if (deleted > 0) NotifyHash(ctx, "hdel");
-  if (deleted > 0 && hash.size() == 0) ctx.keys().Notify(types::EventClass::kGeneric, "del", ctx.args[1]);
+  if (gone) ctx.keys().Notify(types::EventClass::kGeneric, "del", ctx.args[1]);
   ctx.out.Integer(deleted);
   return absl::OkStatus();
 }
@@ -168,33 +164,9 @@ absl::Status HIncrByFloat(Context& ctx) {
   return absl::OkStatus();
 }
 
-// The whole hash in one read. Outside the commit lock its count may be of another moment, so the length is that of what
-// was read; and if the key lost this collection meanwhile, the sweeper may have been at it: then all is read again.
-absl::Status WriteAll(Context& ctx, resp::Writer::Kind kind, bool fields, bool values) {
-  const resp::Writer::DeferredLength length = ctx.out.BeginDeferred(kind);
-  size_t count = 0;
-  const auto write = [&](std::string_view field, std::string_view value, uint32_t) {
-    if (fields) ctx.out.Bulk(field);
-    if (values) ctx.out.Bulk(value);
-    ++count;
-    return true;
-  };
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
-  while (key) {
-    TM_RETURN_IF_ERROR(ctx.keys().VisitMembers(key.collection, 0, kNoLimit, write));
-    const kv::CollectionId visited = key.collection;
-    TM_ASSIGN_OR_RETURN(key, ctx.keys().Find(ctx.args[1], Type::kHash));
-    if (key.collection == visited) break;
-    ctx.out.Truncate(length.position);
-    count = 0;
-  }
-  ctx.out.EndDeferred(length, count);
-  return absl::OkStatus();
-}
-
-absl::Status HGetAll(Context& ctx) { return WriteAll(ctx, resp::Writer::Kind::kMap, true, true); }
-absl::Status HKeys(Context& ctx) { return WriteAll(ctx, resp::Writer::Kind::kArray, true, false); }
-absl::Status HVals(Context& ctx) { return WriteAll(ctx, resp::Writer::Kind::kArray, false, true); }
+absl::Status HGetAll(Context& ctx) { return WriteMembers(ctx, Type::kHash, resp::Writer::Kind::kMap, true, true); }
+absl::Status HKeys(Context& ctx) { return WriteMembers(ctx, Type::kHash, resp::Writer::Kind::kArray, true, false); }
+absl::Status HVals(Context& ctx) { return WriteMembers(ctx, Type::kHash, resp::Writer::Kind::kArray, false, true); }
 
 std::mt19937_64& Random() {
   thread_local std::mt19937_64 random{std::random_device{}()};
@@ -203,7 +175,7 @@ std::mt19937_64& Random() {
 
 absl::Status HRandFieldOne(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
-  TM_ASSIGN_OR_RETURN(const std::vector<HashField> fields, RandomFields(ctx.keys(), key, 1, true, Random()));
+  TM_ASSIGN_OR_RETURN(const std::vector<RandomMember> fields, RandomMembers(ctx.keys(), key, 1, true, Random()));
   if (fields.empty()) {
     ctx.out.Null();
   } else {
@@ -215,8 +187,7 @@ absl::Status HRandFieldOne(Context& ctx) {
 absl::Status HRandField(Context& ctx) {
   if (ctx.args.size() == 2) return HRandFieldOne(ctx);
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  TM_ASSIGN_OR_RETURN(const int64_t count, IntegerArg(ctx.args[2]));
-  if (count < -kMax) return InvalidArgument("ERR value is out of range, value must between {} and {}", -kMax, kMax);
+  TM_ASSIGN_OR_RETURN(const int64_t count, RandomCountArg(ctx.args[2]));
   const bool with_values = ctx.args.size() == 4 && EqualsIgnoreCase(ctx.args[3], "withvalues");
   if (ctx.args.size() > 3 && !with_values) return SyntaxError();
   if (with_values && (count < -kMax / 2 || count > kMax / 2)) return InvalidArgument("ERR value is out of range");
@@ -224,10 +195,11 @@ absl::Status HRandField(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
   if (key && count < -kMaxDraws) return InvalidArgument("ERR value is out of range");
   const auto wanted = static_cast<uint64_t>(std::abs(count));
-  TM_ASSIGN_OR_RETURN(const std::vector<HashField> fields, RandomFields(ctx.keys(), key, wanted, count < 0, Random()));
+  TM_ASSIGN_OR_RETURN(const std::vector<RandomMember> fields,
+                      RandomMembers(ctx.keys(), key, wanted, count < 0, Random()));
   const bool pairs = with_values && ctx.out.protocol() == 3;
   ctx.out.Array(fields.size() * (with_values && !pairs ? 2 : 1));
-  for (const HashField& field : fields) {
+  for (const RandomMember& field : fields) {
     if (pairs) ctx.out.Array(2);
     ctx.out.Bulk(field.name);
     if (with_values) ctx.out.Bulk(field.value);
@@ -235,24 +207,7 @@ absl::Status HRandField(Context& ctx) {
   return absl::OkStatus();
 }
 
-absl::Status HScan(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(const uint64_t cursor, ParseCursor(ctx.args[2]));
-  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1], Type::kHash));
-  types::MemberPage page;
-  if (key) {
-    TM_ASSIGN_OR_RETURN(const ScanOptions options, ScanOptions::Parse(ctx.args.subspan(3), false));
-    TM_ASSIGN_OR_RETURN(page, types::ReadMemberPage(ctx.keys(), key.collection, cursor, options.count,
-                                                    [&](std::string_view field) { return options.Matches(field); }));
-  }
-  ctx.out.Array(2);
-  ctx.out.Bulk(fmt::format_int(page.next).c_str());
-  ctx.out.Array(page.members.size() * 2);
-  for (const types::MemberPage::Member& member : page.members) {
-    ctx.out.Bulk(member.name);
-    ctx.out.Bulk(member.value);
-  }
-  return absl::OkStatus();
-}
+absl::Status HScan(Context& ctx) { return ScanMembers(ctx, Type::kHash, true); }
 
 constexpr uint32_t kFastRead = kReadonly | kFast;
 constexpr uint32_t kFastGrow = kWrite | kDenyOom | kFast;

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "commands/testing.h"
-#include "types/hash.h"
 #include "types/pages.h"
+#include "types/random_members.h"
 
 namespace tidemark::commands {
 namespace {
@@ -173,8 +173,9 @@ double Unevenness(types::Keyspace keys, uint64_t fields, uint64_t count, bool re
   std::map<std::string, double> seen;
   double drawn = 0;
   while (drawn < 20.0 * static_cast<double>(fields)) {
-    const std::vector<types::HashField> fields_drawn = types::RandomFields(keys, key, count, repeat, random).value();
-    for (const types::HashField& field : fields_drawn) ++seen[field.name];
+    const std::vector<types::RandomMember> fields_drawn =
+        types::RandomMembers(keys, key, count, repeat, random).value();
+    for (const types::RandomMember& field : fields_drawn) ++seen[field.name];
     drawn += static_cast<double>(fields_drawn.size());
   }
   double chi = 0;
@@ -208,15 +209,15 @@ TEST_F(HashCommandsTest, HRandFieldWithoutRepeatsHasNone) {
   std::mt19937_64 random(11);
   for (const uint64_t count : {1, 10, 31, 32, 333, 334, 999, 1000, 1001}) {
     std::set<std::string> names;
-    const std::vector<types::HashField> drawn = types::RandomFields(keys, key, count, false, random).value();
-    for (const types::HashField& field : drawn) {
+    const std::vector<types::RandomMember> drawn = types::RandomMembers(keys, key, count, false, random).value();
+    for (const types::RandomMember& field : drawn) {
       names.insert(field.name);
       EXPECT_EQ(field.value, "v" + field.name.substr(1));
     }
     EXPECT_EQ(names.size(), std::min<uint64_t>(count, 1000)) << count;
   }
-  EXPECT_THAT(*types::RandomFields(keys, key, 5000, true, random), SizeIs(5000));
-  EXPECT_THAT(*types::RandomFields(keys, key, 20, true, random), SizeIs(20));
+  EXPECT_THAT(*types::RandomMembers(keys, key, 5000, true, random), SizeIs(5000));
+  EXPECT_THAT(*types::RandomMembers(keys, key, 20, true, random), SizeIs(20));
 }
 
 TEST_F(HashCommandsTest, HScanPagesAndFilters) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "commands/data_families.h"
 #include "commands/server.h"
 #include "commands/testing.h"
 #include "config/config.h"
@@ -74,7 +75,7 @@ class KeyCommandsTest : public ::testing::Test {
   }
 
   ConfiguredServer server_;
-  testing::Harness harness_{{KeyCommands(), HashCommands()}};
+  testing::Harness harness_{{KeyCommands(), HashCommands(), SetCommands()}};
 };
 
 TEST_F(KeyCommandsTest, DelAndExistsCountKeys) {
@@ -302,6 +303,10 @@ TEST_F(KeyCommandsTest, ObjectEncodingByTheRulesOfRedis) {
   const std::pair<std::string_view, std::string_view> fewer[] = {{"hash-max-listpack-entries", "1"}};
   ASSERT_TRUE(server_.config().Set(fewer).ok());
   EXPECT_EQ(Run("OBJECT ENCODING h2"), "\"hashtable\"");
+  Run("SADD ints 1 2 -3");
+  EXPECT_EQ(Run("OBJECT ENCODING ints"), "\"intset\"");
+  Run("SADD ints 04");
+  EXPECT_EQ(Run("OBJECT ENCODING ints"), "\"hashtable\"");
 }
 
 TEST_F(KeyCommandsTest, ObjectTheRest) {

@@ -31,6 +31,17 @@ absl::StatusOr<std::string_view> HashEncoding(Context& ctx, const Key& key) {
   return small ? "listpack" : "hashtable";
 }
 
+absl::StatusOr<std::string_view> SetEncoding(Context& ctx, const Key& key) {
+  if (key.count > static_cast<uint64_t>(ctx.server.config.Integer("set-max-intset-entries"))) return "hashtable";
+  bool integers = true;
+  TM_RETURN_IF_ERROR(
+      ctx.keys().VisitMembers(key.collection, 0, key.count, [&](std::string_view member, std::string_view, uint32_t) {
+        integers = resp::ParseInt64(member).has_value();
+        return integers;
+      }));
+  return integers ? "intset" : "hashtable";
+}
+
 absl::Status Encoding(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[2]));
   switch (key.type) {
@@ -40,6 +51,11 @@ absl::Status Encoding(Context& ctx) {
     case types::Type::kString:
       ctx.out.Bulk(StringEncoding(key.string));
       break;
+    case types::Type::kSet: {
+      TM_ASSIGN_OR_RETURN(const std::string_view encoding, SetEncoding(ctx, key));
+      ctx.out.Bulk(encoding);
+      break;
+    }
     default: {
       TM_ASSIGN_OR_RETURN(const std::string_view encoding, HashEncoding(ctx, key));
       ctx.out.Bulk(encoding);

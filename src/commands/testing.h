@@ -110,6 +110,8 @@ class Harness {
   types::testing::MemoryTxn& txn() { return txn_; }
   types::Keyspace keys() { return types::Keyspace(txn_, client_.db); }
   FakeClient& client() { return client_; }
+  // Keyspace events of the last request.
+  const std::vector<types::KeyEvent>& events() const { return events_; }
 
   // One request; the reply's bytes in the client's protocol.
   std::string RunRaw(const std::vector<std::string>& words) {
@@ -170,6 +172,8 @@ class Harness {
 
   absl::Status Handle(const CommandSpec& spec, Args args, resp::Writer* out) {
     types::Keyspace keyspace = keys();
+    events_.clear();
+    keyspace.GatherEvents(&events_);
     const bool has_keys = (spec.flags & (kWrite | kReadonly)) != 0;
     Context ctx{.args = args,
                 .out = *out,
@@ -197,6 +201,7 @@ class Harness {
 
   std::vector<std::span<const CommandSpec>> tables_;
   types::testing::MemoryTxn txn_;
+  std::vector<types::KeyEvent> events_;
   FakeClient client_;
   Server* server_ = nullptr;
   alignas(std::max_align_t) std::byte no_server_[4096] = {};

@@ -232,10 +232,11 @@ constexpr auto kEncodings = std::to_array<Option>({
     Memory("hash-max-listpack-value", "64").Also("hash-max-ziplist-value").NoEffect(),
     Integer("list-max-listpack-size", "-2", kIntMin, kInt).Also("list-max-ziplist-size").NoEffect(),
     Integer("list-compress-depth", "0", 0, kInt).NoEffect(),
-    Integer("set-max-intset-entries", "512", 0, kLong).NoEffect(),
+    Integer("set-max-intset-entries", "512", 0, kLong)
+        .Says("members up to which OBJECT ENCODING calls integers an intset"),
     Integer("zset-max-listpack-entries", "128", 0, kLong).Also("zset-max-ziplist-entries").NoEffect(),
     Memory("zset-max-listpack-value", "64").Also("zset-max-ziplist-value").NoEffect(),
-    Memory("hll-sparse-max-bytes", "3000").NoEffect(),
+    Memory("hll-sparse-max-bytes", "3000").Says("bytes up to which the registers of a HyperLogLog are kept sparse"),
     Memory("stream-node-max-bytes", "4096").NoEffect(),
     Integer("stream-node-max-entries", "100", 0, kLong).NoEffect(),
 });

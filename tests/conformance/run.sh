@@ -13,11 +13,11 @@ build=$root/build/conformance
 
 units=(
   unit/type/string unit/type/hash unit/type/incr unit/expire unit/keyspace unit/multi unit/scan unit/pubsub
-  unit/bitops unit/bitfield unit/protocol unit/quit
+  unit/bitops unit/bitfield unit/protocol unit/quit unit/type/set unit/hyperloglog
 )
 # What Redis tags as needing something that is not here: DEBUG's inner commands, replication, a snapshot of its own
 # format, eviction (nothing is evicted from a store on disk), and machines with tens of gigabytes.
-tags="-needs:debug -needs:repl -needs:save -needs:config-maxmemory -needs:pfdebug -large-memory"
+tags="-needs:debug -needs:repl -needs:save -needs:config-maxmemory -large-memory"
 
 server=(tidemark)
 host=127.0.0.1
