@@ -106,6 +106,11 @@ size_t ClientRegistry::Kill(const ClientFilter& filter, const Client& self) {
   return killed;
 }
 
+void ClientRegistry::CloseAfterReplies(uint64_t id) {
+  MutexLock lock(mutex_);
+  if (const auto found = clients_.find(id); found != clients_.end()) found->second->RequestClose(true);
+}
+
 absl::Status ClientRegistry::SetName(Client& client, std::string_view name) {
   for (const char c : name) {
     if (c < '!' || c > '~') {

@@ -62,6 +62,9 @@ class ClientRegistry {
   // Asks for the end of every connection that fits; `self`'s ends after its reply. Returns how many.
   size_t Kill(const ClientFilter& filter, const Client& self) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Asks for the end of that connection once its replies are sent, if it is still there.
+  void CloseAfterReplies(uint64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Called by the client's own thread. INVALID_ARGUMENT with Redis's error line for spaces and control characters.
   absl::Status SetName(Client& client, std::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
 

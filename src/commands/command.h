@@ -25,11 +25,26 @@ struct Server;
 // The words of a request; args[0] is the command as the client spelled it. The views last for the call.
 using Args = std::span<const std::string_view>;
 
-// Which keys a command waits for, and how long.
+// Which keys a command waits for, and how long (key_wait.h makes one). What a handler that may wait relies on
+// (BLPOP, BZPOPMIN, XREAD; flag kBlocking, and kWrite or kReadonly):
+//
+// - First run, `ready_key` unset: who finds something replies. Who finds nothing sets `key_wait` where `may_wait`, and
+//   returns OK without having changed or written anything; in EXEC or a script, where it may not, it replies with what
+//   means nothing. The dispatcher notes the waiter before the transaction ends, so that no change falls between.
+// - Each time that a committed transaction has changed one of the keys (whatever did: LPUSH, RENAME, RESTORE, SWAPDB,
+//   also their removal), the handler runs again with the same arguments in a transaction of the same kind, over the
+//   database of then, with `ready_key` set to that key: it looks at that one alone. What is not there, or has another
+//   type, makes it set `key_wait` once more (only that it is set counts), and it keeps its place in the line. A reply
+//   or an error ends the waiting.
+// - A key's waiters are served in order of arrival, keys in order of their changes, all by the thread that committed,
+//   before it runs its next command. `ctx.client` then is a stand-in with what the client was when it began to wait.
 struct KeyWait {
   std::vector<std::string> keys;
   uint64_t timeout_ms = 0;  // 0: for ever
   std::string timed_out;    // reply, as RESP
+  // What one waiter of this command's group finds missing at a key, every other of the group finds missing: they are
+  // not tried then. False for streams, whose waiters differ in ids and groups.
+  bool alike = true;
 };
 
 // What a handler works with. `keys` is there for commands with kWrite or kReadonly only.
@@ -46,8 +61,8 @@ struct Context {
   bool in_exec = false;
   // Who runs this command, for those that run others (EVAL). Null in tests that have none.
   Dispatcher* dispatcher = nullptr;
-  // Set, instead of writing a reply, by a handler that waits for keys (BLPOP): the dispatcher runs it again when one of
-  // them has changed, and writes the reply that stands here once the time is over.
+  // Waiting for keys, as KeyWait says.
+  std::optional<std::string_view> ready_key = std::nullopt;
   std::optional<KeyWait> key_wait = std::nullopt;
 
   types::Keyspace& keys() { return *keyspace; }

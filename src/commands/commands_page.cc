@@ -60,9 +60,6 @@ constexpr Absent kAbsent[] = {
     {"geo",
      "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember "
      "georadiusbymember_ro geosearch geosearchstore"},
-    {"list",
-     "blmove blmpop blpop brpop brpoplpush lindex linsert llen lmove lmpop lpop lpos lpush "
-     "lpushx lrange lrem lset ltrim rpop rpoplpush rpush rpushx"},
     {"scripting",
      "eval eval_ro evalsha evalsha_ro fcall fcall_ro function|delete function|dump "
      "function|help function|kill function|load function|restore function|stats script|debug "

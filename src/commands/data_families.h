@@ -9,6 +9,7 @@
 namespace tidemark::commands {
 
 std::span<const CommandSpec> ListCommands();
+std::span<const CommandSpec> ListMoveCommands();
 std::span<const CommandSpec> SetCommands();
 std::span<const CommandSpec> ZsetCommands();
 std::span<const CommandSpec> StreamCommands();

@@ -29,6 +29,25 @@ void Deferred::Answer(std::string reply) {
   if (End(&cancel, &timed_out)) Reply(std::move(reply));
 }
 
+bool Deferred::Claim() {
+  std::function<void()> cancel;
+  std::function<std::string()> timed_out;
+  return End(&cancel, &timed_out);
+}
+
+void Deferred::Finish(std::string reply, Lsn wrote) {
+  {
+    const MutexLock lock(mutex_);
+    wrote_ = wrote;
+  }
+  Reply(std::move(reply));
+}
+
+Lsn Deferred::wrote() const {
+  const MutexLock lock(mutex_);
+  return wrote_;
+}
+
 void Deferred::OnCancel(std::function<void()> cancel) {
   const MutexLock lock(mutex_);
   if (!ended_) cancel_ = std::move(cancel);

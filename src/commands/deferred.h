@@ -12,11 +12,13 @@
 
 #include <absl/base/thread_annotations.h>
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
 
 #include "base/mutex.h"
+#include "base/types.h"
 
 namespace tidemark::commands {
 
@@ -25,16 +27,27 @@ class Deferred {
   // Any thread. `reply` is one whole value as RESP, in the protocol that the client had when the handler ran.
   void Answer(std::string reply) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // For an answer whose making cannot be taken back (an element is gone from its list): Claim ends the waiting, unless
+  // that is over already (false); nothing else ends it then, and its caller owes the reply by Finish. `wrote`: end of
+  // the log after what was written for it.
+  bool Claim() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Finish(std::string reply, Lsn wrote) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // For the handler, before it returns. `cancel` is called at most once, when the waiting ends without Answer: on some
   // I/O thread, so it must not block. `timed_out` makes the reply to CLIENT UNBLOCK … TIMEOUT, the same as if the time
   // that the client gave were over; without it the reply is a null.
   void OnCancel(std::function<void()> cancel) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnTimeout(std::function<std::string()> timed_out) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Likewise: the connection calls Unblock(false) when so much time has passed.
+  void SetTimeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
 
   // For the connection. False: there is a reply, take it. True: `wake` will be called once there is, from any thread.
   bool Park(std::function<void()> wake) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<std::chrono::milliseconds> timeout() const { return timeout_; }
   // The reply, once it is there.
   std::string Take() ABSL_LOCKS_EXCLUDED(mutex_);
+  // After Take: what Finish said, or nothing.
+  Lsn wrote() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Any thread. False when the waiting was over already.
@@ -45,7 +58,9 @@ class Deferred {
   bool End(std::function<void()>* cancel, std::function<std::string()>* timed_out);
   void Reply(std::string reply);
 
-  Mutex mutex_;
+  std::optional<std::chrono::milliseconds> timeout_;
+  mutable Mutex mutex_;
+  Lsn wrote_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<std::string> reply_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> wake_ ABSL_GUARDED_BY(mutex_);

@@ -180,7 +180,12 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
   }
   if (held || MustPause(flags)) return Outcome::kStalled;
   const kv::Tier tier = attempt < kMaxRehearsals ? kv::Tier::kMemory : kv::Tier::kDisk;
-  return spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier, /*may_wait=*/true);
+  const BlockedClients::ServesItself serves_itself;
+  const Outcome outcome =
+      spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier, /*may_wait=*/true);
+  if (server_.blocked != nullptr && server_.blocked->has_ready()) [[unlikely]]
+    ServeBlocked();
+  return outcome;
 }
 
 Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
@@ -200,8 +205,9 @@ Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp
 }
 
 absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out,
-                                    kv::Tier tier, bool may_wait) {
+                                    kv::Tier tier, bool may_wait, Rerun* rerun) {
   Context ctx{.args = args, .out = out, .client = client, .server = server_, .may_wait = may_wait};
+  if (rerun != nullptr) ctx.ready_key = rerun->ready_key;
   const size_t mark = out.size();
   types::Keyspace::Lookups lookups;
   GatheredEvents events(server_.notifier);
@@ -213,8 +219,9 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
       types::Keyspace keyspace(txn, client.db);
       keyspace.GatherEvents(events.Begin());
       ctx.keyspace = &keyspace;
-      const absl::Status done = spec.handler(ctx);
+      absl::Status done = spec.handler(ctx);
       lookups = keyspace.lookups();
+      if (done.ok() && (spec.flags & kBlocking) != 0) done = Settle(ctx, spec, rerun);
       if (done.ok()) events.End();
       return done;
     };
@@ -229,6 +236,83 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
   if (!status.ok()) out.Truncate(mark);
   if (!kv::IsColdRow(status) && !engine::IsStalled(status)) server_.stats.CountLookups(lookups);
   return status;
+}
+
+absl::Status Dispatcher::Settle(Context& ctx, const CommandSpec& spec, Rerun* rerun) {
+  if (rerun == nullptr) {
+    if (ctx.key_wait) ctx.client.deferred = server_.blocked->Add(ctx.client, spec, ctx.args, *std::move(ctx.key_wait));
+    return absl::OkStatus();
+  }
+  rerun->waits_on = ctx.key_wait.has_value();
+  if (rerun->waits_on) return absl::OkStatus();
+  rerun->claimed = rerun->deferred.Claim();
+  rerun->over = !rerun->claimed;
+  return rerun->claimed ? absl::OkStatus() : absl::CancelledError("nobody waits for this any more");
+}
+
+Dispatcher::Served Dispatcher::Serve(BlockedClients::Waiter& waiter, std::string_view ready_key) {
+  const std::vector<std::string_view> args(waiter.args.begin(), waiter.args.end());
+  resp::Writer out;
+  out.SetProtocol(waiter.client.protocol);
+  Rerun rerun{.ready_key = ready_key, .deferred = *waiter.deferred};
+  absl::Status status = RunHandler(waiter.client, *waiter.spec, args, out, kv::Tier::kMemory, true, &rerun);
+  if (kv::IsColdRow(status)) {
+    // Here, since nobody's next command may come before: but without the lock.
+    server_.engine
+        .Rehearse([&](kv::Txn& txn) {
+          types::Keyspace keyspace(txn, waiter.client.db);
+          Context ctx{.args = args, .out = out, .client = waiter.client, .server = server_, .keyspace = &keyspace};
+          ctx.may_wait = true;
+          ctx.ready_key = ready_key;
+          return waiter.spec->handler(ctx);
+        })
+        .IgnoreError();
+    out.Truncate(0);
+    status = RunHandler(waiter.client, *waiter.spec, args, out, kv::Tier::kDisk, true, &rerun);
+  }
+  if (engine::IsStalled(status) && !rerun.claimed) return Served::kStalled;
+  if (status.ok() && rerun.waits_on) return Served::kWaitsOn;
+  server_.blocked->Remove(waiter.number);
+  if (rerun.over) return Served::kOver;
+  if (!status.ok()) {
+    const std::string line = ErrorLine(status);
+    CountError(line);
+    out.Error(line);
+  }
+  if (rerun.claimed || waiter.deferred->Claim()) {
+    const bool wrote = status.ok() && (waiter.spec->flags & kWrite) != 0;
+    waiter.deferred->Finish(std::move(out.buffer()), wrote ? server_.engine.last_end() : Lsn{});
+  }
+  return Served::kOver;
+}
+
+bool Dispatcher::ServeKey(const BlockedClients::Place& place) {
+  BlockedClients::Pass pass;
+  while (const std::shared_ptr<BlockedClients::Waiter> waiter = server_.blocked->Next(place, &pass)) {
+    switch (Serve(*waiter, place.second)) {
+      case Served::kOver:
+        break;
+      case Served::kWaitsOn:
+        if (waiter->wait.alike) pass.without.push_back(waiter->spec->group);
+        break;
+      case Served::kStalled:
+        return false;
+    }
+  }
+  return true;
+}
+
+void Dispatcher::ServeBlocked() {
+  const BlockedClients::ServesItself serves_itself;
+  BlockedClients& blocked = *server_.blocked;
+  const MutexLock lock(blocked.serving());
+  while (std::optional<BlockedClients::Place> place = blocked.TakeReady()) {
+    if (!ServeKey(*place)) {
+      blocked.PutBack(*std::move(place));
+      return;
+    }
+    blocked.Done();
+  }
 }
 
 absl::StatusOr<bool> Dispatcher::WatchHolds(Client& client, kv::Txn& txn) const {
@@ -351,6 +435,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
   const uint64_t started = NowNanos();
   const size_t mark = out.size();
   types::Keyspace::Lookups lookups;
+  bool waits = false;
   GatheredEvents events(server_.notifier);
   const absl::Status status = server_.engine.Rehearse([&](kv::Txn& txn) -> absl::Status {
     if (spec == exec_) {
@@ -365,7 +450,10 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     }
     keyspace.GatherEvents(events.Begin());
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
+    // Who would wait is run again, so that it is noted in time.
+    ctx.may_wait = (spec->flags & kBlocking) != 0;
     const absl::Status done = spec->handler(ctx);
+    waits = ctx.key_wait.has_value();
     lookups = keyspace.lookups();
     return done;
   });
@@ -374,7 +462,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
   const bool one_place = spec->keys.first == spec->keys.last && spec->find_keys == nullptr;
   const bool is_final = (spec->flags & kReadonly) != 0 && (spec->flags & kStateful) == 0 && spec != exec_ &&
                         (one_place || (spec->flags & kRange) != 0);
-  if (!is_final) {
+  if (!is_final || waits || kv::IsColdRow(status)) {
     out.Truncate(mark);
     return false;
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "commands/blocked_clients.h"
 #include "commands/client.h"
 #include "commands/command.h"
 #include "commands/server.h"
@@ -36,6 +37,9 @@ class Dispatcher {
   // On a worker thread, after Execute said kCold, while the client does nothing else. True: `out` holds the final
   // reply.
   bool Rehearse(Client& client, Args args, resp::Writer& out);
+  // Runs the commands of those again who wait for keys that have changed (blocked_clients.h), until no such key is
+  // left. On an I/O thread, within no transaction.
+  void ServeBlocked();
   // The connection is gone: forgets what it watched. Before the client is destroyed.
   void Forget(Client& client);
 
@@ -51,8 +55,22 @@ class Dispatcher {
   bool MustPause(uint32_t flags) const;
   void Refuse(Client& client, const CommandSpec* spec, const absl::Status& refused, resp::Writer& out);
   Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier, bool may_wait);
+  // A waiter that is run again, and what came of it.
+  struct Rerun {
+    std::string_view ready_key;
+    Deferred& deferred;
+    bool waits_on = false;  // found nothing: no reply was made
+    bool over = false;      // nobody waits any more: nothing was done
+    bool claimed = false;   // the reply, or the error of the commit, is owed
+  };
   absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
-                          bool may_wait);
+                          bool may_wait, Rerun* rerun = nullptr);
+  // Within the transaction, after the handler: notes who waits, claims the reply of who is run again.
+  absl::Status Settle(Context& ctx, const CommandSpec& spec, Rerun* rerun);
+  enum class Served : uint8_t { kOver, kWaitsOn, kStalled };
+  // False when the store must catch up first.
+  bool ServeKey(const BlockedClients::Place& place);
+  Served Serve(BlockedClients::Waiter& waiter, std::string_view ready_key);
   Outcome RunExec(Client& client, resp::Writer& out, kv::Tier tier);
   // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`. `events`
   // may be null.

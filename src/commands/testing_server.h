@@ -10,6 +10,7 @@
 
 #include "backup/fake_tasks.h"
 #include "base/check.h"
+#include "commands/blocked_clients.h"
 #include "commands/change_fan_out.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
@@ -40,6 +41,7 @@ class TestServer {
  public:
   TestServer() : folder_(NewFolder()), engine_(OpenEngine(folder_)), server_(MakeServer()), dispatcher_(*server_) {
     changes_.Add(watches_);
+    changes_.Add(blocked_);
     changes_.Add(notifier_);
     engine_->SetChangeListener(&changes_);
     Join(client_);
@@ -52,6 +54,8 @@ class TestServer {
   }
 
   Server& server() { return *server_; }
+  Dispatcher& dispatcher() { return dispatcher_; }
+  BlockedClients& blocked() { return blocked_; }
   FakeHost& host() { return host_; }
   backup::FakeTasks& tasks() { return tasks_; }
   FakeReplication& replication() { return replication_; }
@@ -127,6 +131,7 @@ class TestServer {
                                               .tasks = tasks_,
                                               .replication = replication_,
                                               .host = host_,
+                                              .blocked = &blocked_,
                                               .notifier = &notifier_,
                                               .run_id = std::string(40, 'a'),
                                               .cluster_id = std::string(32, 'c'),
@@ -150,6 +155,7 @@ class TestServer {
   ClientRegistry clients_;
   Pubsub pubsub_;
   WatchTable watches_;
+  BlockedClients blocked_;
   KeyNotifier notifier_{config_, pubsub_};
   ChangeFanOut changes_;
   Slowlog slowlog_;

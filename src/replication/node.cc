@@ -221,6 +221,7 @@ void Node::BecomeReplica(const Endpoint& primary) {
   engine_.SetSweeping(false);
   if (!options_.hooks.exclusively([] {}).ok()) return;
   engine_.SetFollowing(true);
+  if (options_.hooks.refuses_writes) options_.hooks.refuses_writes();
   replicas_.EndWaits();
   if (const absl::Status kept = Remember(primary); !kept.ok()) {
     options_.report(fmt::format("replication: the role cannot be written down: {}", Message(kept)));

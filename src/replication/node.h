@@ -42,6 +42,8 @@ struct NodeHooks {
   std::function<void()> exchanged;
   // Stops and starts what writes beside clients: the backup tasks.
   std::function<void()> stop_writing;
+  // From now on the engine refuses writes, so who waits to make one waits in vain. May be null.
+  std::function<void()> refuses_writes;
   std::function<void()> start_writing;
   // A promotion takes over the archives: `adopt` gives `apply` what they have beyond the engine's end, and says whether
   // there was anything and the newest timeline they know; `announce` puts the next timeline into them, which fences the

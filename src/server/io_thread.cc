@@ -70,8 +70,8 @@ void IoThread::RunPosted() {
   for (std::function<void()>& job : jobs) job();
 }
 
-void IoThread::RunAfter(std::chrono::milliseconds delay, std::function<void()> job) {
-  timers_.emplace(std::chrono::steady_clock::now() + delay, std::move(job));
+IoThread::Timer IoThread::RunAfter(std::chrono::milliseconds delay, std::function<void()> job) {
+  return timers_.emplace(std::chrono::steady_clock::now() + delay, std::move(job));
 }
 
 void IoThread::RunTimers() {

@@ -47,8 +47,12 @@ class IoThread {
   // The log is durable further than before: lets held replies go. Any thread; cheap when nobody waits.
   void DurableAdvanced();
 
+  using SteadyTime = std::chrono::steady_clock::time_point;
+  using Timer = std::multimap<SteadyTime, std::function<void()>>::iterator;
   // Runs `job` in a turn of this thread once `delay` has passed; not at all when Run ends before.
-  void RunAfter(std::chrono::milliseconds delay, std::function<void()> job);
+  Timer RunAfter(std::chrono::milliseconds delay, std::function<void()> job);
+  // The job, which has not run yet, shall not.
+  void Cancel(Timer timer) { timers_.erase(timer); }
 
   Poller& poller() { return poller_; }
   int number() const { return number_; }
@@ -83,7 +87,6 @@ class IoThread {
   void CloseSessions();
 
  private:
-  using SteadyTime = std::chrono::steady_clock::time_point;
   static constexpr size_t kCommandsPerTurn = 10000;
   static constexpr size_t kBytesPerTurn = 1 << 20;
 

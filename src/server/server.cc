@@ -24,6 +24,8 @@ namespace tidemark::server {
 namespace {
 
 constexpr int kWorkers = 16;
+// So long who waits for a key waits longer when the store has to catch up, or when the sweeper changed the key.
+constexpr std::chrono::milliseconds kServeNeglected{5};
 constexpr std::string_view kDefaultTask = "default";
 
 std::string NewRunId() {
@@ -180,6 +182,7 @@ void Server::StartDefaultTask() {
 
 void Server::MakeServices() {
   changes_.Add(watches_);
+  changes_.Add(blocked_);
   changes_.Add(notifier_);
   engine_->SetChangeListener(&changes_);
   workers_ = std::make_unique<WorkerPool>(kWorkers);
@@ -198,6 +201,7 @@ void Server::MakeServices() {
       .tasks = *tasks_,
       .replication = *node_,
       .host = *this,
+      .blocked = &blocked_,
       .notifier = &notifier_,
       .run_id = NewRunId(),
       .cluster_id = ClusterId(),
@@ -213,6 +217,10 @@ void Server::MakeServices() {
   }
   clients_.OnUnpause([this] {
     for (const std::unique_ptr<IoThread>& thread : threads_) thread->Post([&thread] { thread->RetryPaused(); });
+  });
+  blocked_.OnNeglected([this] {
+    threads_.front()->Post(
+        [this] { threads_.front()->RunAfter(kServeNeglected, [this] { dispatcher_->ServeBlocked(); }); });
   });
   ConnectToLog();
 }

@@ -18,6 +18,7 @@
 #include "backup/succession.h"
 #include "backup/tasks_of_role.h"
 #include "base/status.h"
+#include "commands/blocked_clients.h"
 #include "commands/change_fan_out.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
@@ -91,6 +92,7 @@ class Server final : public commands::Host {
   commands::ClientRegistry clients_;
   commands::Pubsub pubsub_;
   commands::WatchTable watches_;
+  commands::BlockedClients blocked_;
   commands::KeyNotifier notifier_;
   commands::ChangeFanOut changes_;
   commands::Slowlog slowlog_;

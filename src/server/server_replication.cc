@@ -90,6 +90,7 @@ replication::NodeHooks Server::Hooks() {
     tasks_->Detach("this node is a replica, or on its way to be the primary: only a primary runs the backup tasks");
     ReleaseTaskLeases();
   };
+  hooks.refuses_writes = [this] { blocked_.UnblockAll(clients_); };
   hooks.start_writing = [this] {
     succession_->Unlimit();
     if (const absl::Status attached = AttachTasks(); !attached.ok()) {
@@ -170,7 +171,7 @@ void Server::Exchanged() {
   ConnectToLog();
   ApplyLogSettings();
   const auto databases = static_cast<uint16_t>(config_.Integer("databases"));
-  for (uint16_t db = 0; db < databases; ++db) watches_.OnContentsReplaced(DbIndex{db});
+  for (uint16_t db = 0; db < databases; ++db) changes_.OnContentsReplaced(DbIndex{db});
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseWaiting();
   commands_->cluster_id = ClusterId();
 }

@@ -13,6 +13,8 @@ namespace {
 
 // A connection without traffic for this long gives back what its buffers have grown.
 constexpr uint64_t kShrinkAfterMs = 2000;
+// A wait that is given longer than this has no end: a steady clock counts nanoseconds in 63 bits.
+constexpr std::chrono::hours kLongestWait(24 * 365 * 100);
 
 }  // namespace
 
@@ -196,15 +198,26 @@ bool Session::AwaitDeferred() {
   });
   if (waits) {
     services_.clients.BeginWait(*this, deferred);
+    if (const auto timeout = deferred->timeout()) {
+      wait_timer_ = thread_.RunAfter(std::min<std::chrono::milliseconds>(*timeout, kLongestWait), [this] {
+        wait_timer_.reset();
+        deferred->Unblock(/*with_error=*/false);
+      });
+    }
   } else {
     SendDeferred();
   }
   return !waits;
 }
 
+void Session::EndWait() {
+  services_.clients.EndWait(*this);
+  if (wait_timer_) thread_.Cancel(*std::exchange(wait_timer_, std::nullopt));
+}
+
 void Session::OnDeferredAnswered() {
   if (closed_) return;
-  services_.clients.EndWait(*this);
+  EndWait();
   SendDeferred();
   Process();
 }
@@ -212,6 +225,7 @@ void Session::OnDeferredAnswered() {
 void Session::SendDeferred() {
   const size_t reply_start = output_.writer().size();
   output_.writer().Raw(deferred->Take());
+  last_write_end = std::max(last_write_end, deferred->wrote());
   deferred.reset();
   ApplyReplyMode(reply_start);
   if (inbox_full_.load(std::memory_order_relaxed)) TakeInbox();
@@ -398,7 +412,7 @@ void Session::Close() {
     closed_ = true;
     socket_.Close();
     if (deferred != nullptr) {
-      services_.clients.EndWait(*this);
+      EndWait();
       std::exchange(deferred, nullptr)->Abandon();
     }
   }

@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,7 @@ class Session final : public commands::Client, public Poller::Source, public std
   void ConsumeRequest();
   void ApplyReplyMode(size_t reply_start);
   bool AwaitDeferred();
+  void EndWait();
   void OnDeferredAnswered();
   void SendDeferred();
   void RehearseOnWorker();
@@ -137,6 +139,7 @@ class Session final : public commands::Client, public Poller::Source, public std
   bool paused_ = false;   // too much output
   bool in_turn_ = false;  // IoThread::AddToTurn has it
   bool waiting_ = false;  // IoThread::AddWaiter has it
+  std::optional<IoThread::Timer> wait_timer_;  // ends the wait for a deferred reply
   bool end_of_input_ = false;
   bool close_when_sent_ = false;
   bool closed_ = false;
