@@ -103,6 +103,7 @@ run_tests() {
     if have 'tests/process/test_*.py'; then step $((900 * factor)) "process tests" /usr/bin/python3 tests/process/run.py; fi
     step $((600 * factor)) "client libraries" client_libraries
     if have 'tests/conformance/run.sh'; then step $((900 * factor)) "conformance (Redis's own suite)" bash tests/conformance/run.sh; fi
+    step $((60 * factor)) "differential (Debian's redis-server)" /usr/bin/python3 tests/differential/run.py --seconds $((20 * factor))
   fi
   step $((1500 * factor)) "build: address, undefined sanitizers" build asan unit_tests simulations
   if $step_ok; then

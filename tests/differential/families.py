@@ -1,0 +1,200 @@
+"""The commands that the differential test draws from: a few lines a family.
+
+A command is its name and what stands for each argument: a generator from the list below, a literal word, or a tuple of
+words of which one is drawn; opt(...) may be left out, many(...) is repeated. `compare` says how replies are compared
+where they need not be equal word for word. A command that either server does not have is left out.
+"""
+
+import dataclasses
+from typing import Any, Callable
+
+
+# What draws an argument. Keys are few, so that commands meet, and of every type, so that they meet the wrong one.
+def key(rng):
+    return rng.choice(KEYS)
+
+
+def value(rng):
+    return rng.choice(VALUES)
+
+
+def integer(rng):
+    return rng.choice(INTEGERS)
+
+
+def index(rng):
+    return str(rng.randint(-8, 8)).encode() if rng.random() < 0.9 else integer(rng)
+
+
+def count(rng):
+    return str(rng.randint(0, 4)).encode() if rng.random() < 0.9 else integer(rng)
+
+
+def number(rng):
+    return rng.choice(FLOATS) if rng.random() < 0.5 else str(rng.randint(-5, 5)).encode()
+
+
+def member(rng):
+    return rng.choice(MEMBERS)
+
+
+def pattern(rng):
+    return rng.choice(PATTERNS)
+
+
+def bit(rng):
+    return rng.choice([b"0", b"1", b"0", b"1", b"2", b"x"])
+
+
+def end(rng):
+    return rng.choice([b"LEFT", b"RIGHT", b"left", b"Right", b"UP"] if rng.random() < 0.1 else [b"LEFT", b"RIGHT"])
+
+
+def soon(rng):
+    return b"0.01" if rng.random() < 0.9 else rng.choice([b"-1", b"x", b"nan", b"1e-2"])
+
+
+KEYS = [b"{t}" + name for name in (b"a", b"b", b"c", b"d", b"e", b"f")] + [b"{t}", b"{t}\x00\xff\r\n"]
+VALUES = [b"", b"a", b"b", b"c", b"0", b"1", b"-1", b"12345", b"3.5", b"9223372036854775807", b"\x00\xff\r\n", b"x" * 70,
+          b"hello world"]
+MEMBERS = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"", b"\x00\xff"]
+INTEGERS = [b"0", b"1", b"-1", b"2", b"7", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"x",
+            b"", b"1.5", b" 1", b"01", b"+1"]
+FLOATS = [b"0", b"1.5", b"-2.25", b"1e3", b"inf", b"-inf", b"+inf", b"nan", b"x", b"", b"0x10", b"1e400", b"3.0"]
+PATTERNS = [b"*", b"a*", b"?", b"[a-c]", b"{t}*", b"none", b"\\*"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Many:
+    parts: tuple
+    most: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Optional:
+    parts: tuple
+
+
+def many(*parts, most=4):
+    return Many(parts, most)
+
+
+def opt(*parts):
+    return Optional(parts)
+
+
+# How replies are compared.
+def exact(reply):
+    return reply
+
+
+def unordered(reply):
+    return sorted(reply, key=repr) if isinstance(reply, list) else reply
+
+
+def pairs(reply):
+    if not isinstance(reply, list) or len(reply) % 2:
+        return reply
+    return sorted(zip(reply[::2], reply[1::2]), key=repr)
+
+
+def how_many(reply):
+    """Which ones is chance."""
+    if isinstance(reply, bytes):
+        return "one"
+    return len(reply) if isinstance(reply, list) else reply
+
+
+def about(reply):
+    """A time left: it may have passed a second on one side."""
+    return ("time", reply > 0) if isinstance(reply, int) and reply > 3 else reply
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    name: bytes
+    parts: tuple
+    compare: Callable[[Any], Any] = exact
+    weight: int = 1
+
+
+def command(text, *parts, compare=exact, weight=1):
+    return Command(text.encode(), parts, compare, weight)
+
+
+LIMIT = opt(("LIMIT",), index, count)
+EXPIRY = opt(("EX", "PX", "EXAT", "KEEPTTL", "NX", "XX"), opt(count))
+
+FAMILIES = {
+    "keys": [
+        command("DEL", many(key), weight=4), command("UNLINK", key), command("EXISTS", many(key)), command("TYPE", key),
+        command("RENAME", key, key), command("RENAMENX", key, key), command("COPY", key, key, opt(("REPLACE", "DB", "x"))),
+        command("EXPIRE", key, ("100", "1000", "-1", "x"), opt(("NX", "XX", "GT", "LT", "Y"))),
+        command("PERSIST", key), command("TTL", key, compare=about), command("DBSIZE"),
+        command("KEYS", pattern, compare=unordered), command("TOUCH", many(key)), command("OBJECT", "REFCOUNT", key,
+                                                                                       compare=lambda r: r and 1),
+    ],
+    "strings": [
+        command("SET", key, value, opt(("NX", "XX", "GET", "KEEPTTL", "Y")), weight=4), command("GET", key),
+        command("SETNX", key, value), command("GETSET", key, value), command("GETDEL", key), command("APPEND", key, value),
+        command("STRLEN", key), command("INCR", key), command("INCRBY", key, integer), command("DECRBY", key, integer),
+        command("INCRBYFLOAT", key, number), command("GETRANGE", key, index, index),
+        command("SETRANGE", key, ("0", "3", "-1", "x"), value), command("MGET", many(key)),
+        command("MSET", many(key, value)), command("MSETNX", many(key, value, most=2)), command("SUBSTR", key, index, index),
+        command("LCS", key, key, opt(("LEN", "IDX"))), command("GETEX", key, opt(("PERSIST", "EX")), opt(count)),
+    ],
+    "bits": [
+        command("SETBIT", key, ("0", "5", "100", "-1", "x"), bit), command("GETBIT", key, ("0", "5", "100", "x")),
+        command("BITCOUNT", key, opt(index, index, opt(("BYTE", "BIT", "Y")))),
+        command("BITPOS", key, bit, opt(index, opt(index, opt(("BYTE", "BIT"))))),
+        command("BITOP", ("AND", "OR", "XOR", "NOT"), key, many(key, most=3)),
+        command("BITFIELD", key, many(("SET",), ("u8", "i5"), ("0", "#1"), integer, most=2), opt(("GET",), ("u4",), ("2",))),
+    ],
+    "hashes": [
+        command("HSET", key, many(member, value), weight=4), command("HGET", key, member), command("HDEL", key, many(member)),
+        command("HGETALL", key, compare=pairs), command("HKEYS", key, compare=unordered),
+        command("HVALS", key, compare=unordered), command("HLEN", key), command("HEXISTS", key, member),
+        command("HMGET", key, many(member)), command("HSETNX", key, member, value), command("HSTRLEN", key, member),
+        command("HINCRBY", key, member, integer), command("HINCRBYFLOAT", key, member, number),
+        command("HRANDFIELD", key, count, compare=how_many),
+    ],
+    "lists": [
+        command("LPUSH", key, many(value), weight=3), command("RPUSH", key, many(value), weight=3),
+        command("LPUSHX", key, many(value)), command("RPUSHX", key, value), command("LPOP", key, opt(count)),
+        command("RPOP", key, opt(count)), command("LLEN", key), command("LINDEX", key, index),
+        command("LSET", key, index, value), command("LRANGE", key, index, index, weight=3), command("LTRIM", key, index, index),
+        command("LINSERT", key, ("BEFORE", "after", "x"), value, value), command("LREM", key, index, value),
+        command("LPOS", key, value, opt(("RANK",), ("1", "2", "-1", "-2", "0", "x")), opt(("COUNT",), count),
+                opt(("MAXLEN",), count)),
+        command("LMOVE", key, key, end, end), command("RPOPLPUSH", key, key),
+        command("LMPOP", "1", key, end, opt(("COUNT",), count)), command("LMPOP", "2", key, key, end),
+        command("BLPOP", key, key, soon), command("BRPOP", key, soon), command("BLMOVE", key, key, end, end, soon),
+        command("BRPOPLPUSH", key, key, soon), command("BLMPOP", soon, ("1", "2", "0"), key, key, end),
+    ],
+    "sets": [
+        command("SADD", key, many(member), weight=4), command("SREM", key, many(member)), command("SISMEMBER", key, member),
+        command("SMISMEMBER", key, many(member)), command("SCARD", key), command("SMEMBERS", key, compare=unordered),
+        command("SMOVE", key, key, member), command("SRANDMEMBER", key, count, compare=how_many),
+        command("SINTER", many(key), compare=unordered), command("SUNION", many(key), compare=unordered),
+        command("SDIFF", many(key), compare=unordered), command("SINTERSTORE", key, many(key)),
+        command("SUNIONSTORE", key, many(key)), command("SDIFFSTORE", key, many(key)),
+        command("SINTERCARD", ("1", "2", "0"), key, key, opt(("LIMIT",), count)),
+    ],
+    "hyperloglogs": [
+        command("PFADD", key, many(value), weight=3), command("PFCOUNT", many(key)), command("PFMERGE", key, many(key)),
+    ],
+    "sorted sets": [
+        command("ZADD", key, opt(("NX", "XX", "GT", "LT")), opt(("CH", "INCR")), many(number, member), weight=4),
+        command("ZREM", key, many(member)), command("ZSCORE", key, member), command("ZMSCORE", key, many(member)),
+        command("ZCARD", key), command("ZINCRBY", key, number, member), command("ZRANK", key, member),
+        command("ZREVRANK", key, member), command("ZCOUNT", key, number, number),
+        command("ZRANGE", key, index, index, opt(("WITHSCORES", "REV"))), command("ZREVRANGE", key, index, index),
+        command("ZRANGE", key, number, number, ("BYSCORE",), LIMIT), command("ZRANGEBYSCORE", key, number, number, LIMIT),
+        command("ZRANGEBYLEX", key, ("-", "[a", "(b"), ("+", "[c", "(d"), LIMIT), command("ZPOPMIN", key, opt(count)),
+        command("ZPOPMAX", key, opt(count)), command("ZREMRANGEBYRANK", key, index, index),
+        command("ZREMRANGEBYSCORE", key, number, number), command("ZUNIONSTORE", key, "2", key, key),
+        command("ZINTERSTORE", key, "2", key, key, opt(("WEIGHTS",), number, number)), command("ZDIFF", "2", key, key),
+        command("ZRANGESTORE", key, key, index, index), command("ZMPOP", "1", key, ("MIN", "MAX")),
+        command("BZPOPMIN", key, soon), command("ZLEXCOUNT", key, ("-", "[a"), ("+", "(d")),
+    ],
+}
