@@ -1,54 +1,26 @@
-// DUMP and RESTORE: one value as Redis serializes it. The bytes are format/rdb_value.h's.
-#include <limits>
-#include <string>
-
+// DUMP and RESTORE: one value as Redis serializes it. The bytes are format/rdb_value.h's, the rows types/rdb_rows.h's.
 #include "commands/key_families.h"
 #include "commands/spec.h"
-#include "format/rdb_value.h"
+#include "format/rdb_writer.h"
+#include "types/rdb_rows.h"
 
 namespace tidemark::commands {
 namespace {
 
-using format::RdbValue;
 using types::Key;
-using types::Type;
-
-constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-
-absl::StatusOr<std::string> HashPayload(Context& ctx, Key key) {
-  std::string fields;
-  uint64_t count = 0;
-  while (key) {
-    TM_RETURN_IF_ERROR(ctx.keys().VisitMembers(key.collection, 0, kNoLimit,
-                                               [&](std::string_view field, std::string_view value, uint32_t) {
-                                                 format::AppendRdbString(field, &fields);
-                                                 format::AppendRdbString(value, &fields);
-                                                 ++count;
-                                                 return true;
-                                               }));
-    // Outside the commit lock the key may have lost this collection meanwhile, and the sweeper been at it.
-    const kv::CollectionId visited = key.collection;
-    TM_ASSIGN_OR_RETURN(key, ctx.keys().Find(ctx.args[1], Type::kHash));
-    if (key.collection == visited) break;
-    fields.clear();
-    count = 0;
-  }
-  return count == 0 ? std::string() : format::RdbHashPayload(count, fields);
-}
 
 absl::Status Dump(Context& ctx) {
-  TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Lookup(ctx.args[1]));
-  std::string payload;
-  if (key.type == Type::kString) {
-    payload = format::RdbStringPayload(key.string);
-  } else if (key) {
-    TM_ASSIGN_OR_RETURN(payload, HashPayload(ctx, std::move(key)));
-  }
-  if (payload.empty()) {
+  TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[1]));
+  if (!key) {
     ctx.out.Null();
-  } else {
-    ctx.out.Bulk(payload);
+    return absl::OkStatus();
   }
+  format::RdbValueWriter writer;
+  const absl::Status visited = types::VisitValue(ctx.keys(), key, &writer);
+  if (absl::IsInvalidArgument(visited)) return InvalidArgument("ERR {}", Message(visited));
+  TM_RETURN_IF_ERROR(visited);
+  writer.FinishPayload();
+  ctx.out.Bulk(writer.bytes());
   return absl::OkStatus();
 }
 
@@ -85,12 +57,11 @@ struct RestoreOptions {
   }
 };
 
-absl::StatusOr<RdbValue> DecodeArg(std::string_view payload) {
-  absl::StatusOr<RdbValue> value = format::DecodeRdbPayload(payload);
-  if (value.ok()) return value;
-  if (absl::IsDataLoss(value.status())) return InvalidArgument("ERR DUMP payload version or checksum are wrong");
-  if (absl::IsUnimplemented(value.status())) return InvalidArgument("ERR {}", Message(value.status()));
-  return InvalidArgument("ERR Bad data format");
+// An error of the payload's as the client shall get it; others as they are.
+absl::Status RestoreError(const absl::Status& read) {
+  if (absl::IsDataLoss(read)) return InvalidArgument("ERR DUMP payload version or checksum are wrong");
+  if (absl::IsUnimplemented(read)) return InvalidArgument("ERR {}", Message(read));
+  return absl::IsInvalidArgument(read) ? InvalidArgument("ERR Bad data format") : read;
 }
 
 // ms since 1970 from RESTORE's ttl; 0: never.
@@ -103,32 +74,21 @@ absl::StatusOr<uint64_t> ExpireArg(Context& ctx, bool absolute) {
   return static_cast<uint64_t>(ttl);
 }
 
-absl::Status PutValue(Context& ctx, Key* key, const RdbValue& value, uint64_t expire_ms) {
-  if (value.kind == RdbValue::Kind::kString) {
-    ctx.keys().PutString(key, value.string, expire_ms);
-    return absl::OkStatus();
-  }
-  const kv::CollectionId collection = ctx.keys().txn().NewCollectionId();
-  for (const auto& [field, bytes] : value.fields) {
-    if (field.size() > types::kMaxKeyBytes) return InvalidArgument("ERR Bad data format");
-    ctx.keys().PutMember(collection, field, bytes);
-  }
-  ctx.keys().PutCollection(key, Type::kHash, collection, value.fields.size(), expire_ms);
-  return absl::OkStatus();
-}
-
 absl::Status Restore(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const RestoreOptions options, RestoreOptions::Parse(ctx.args.subspan(4)));
   TM_ASSIGN_OR_RETURN(Key key, ctx.keys().Find(ctx.args[1]));
   if (key && !options.replace) return InvalidArgument("BUSYKEY Target key name already exists.");
   TM_ASSIGN_OR_RETURN(const uint64_t expire_ms, ExpireArg(ctx, options.absolute_ttl));
-  TM_ASSIGN_OR_RETURN(const RdbValue value, DecodeArg(ctx.args[3]));
   if (expire_ms != 0 && expire_ms <= ctx.keys().now_ms()) {
+    format::RdbNullSink checked;
+    TM_RETURN_IF_ERROR(RestoreError(format::ReadRdbPayload(ctx.args[3], &checked)));
     if (ctx.keys().Remove(&key)) ctx.keys().Notify(types::EventClass::kGeneric, "del", key.name);
   } else {
+    types::ValueRows rows(ctx.keys());
+    TM_RETURN_IF_ERROR(RestoreError(format::ReadRdbPayload(ctx.args[3], &rows)));
     // What stood there goes first, as in Redis, so that the name is new in any case.
     if (key) ctx.keys().Notify(types::EventClass::kNew, "new", key.name);
-    TM_RETURN_IF_ERROR(PutValue(ctx, &key, value, expire_ms));
+    TM_RETURN_IF_ERROR(rows.PutAs(&key, expire_ms));
     ctx.keys().Notify(types::EventClass::kGeneric, "restore", key.name);
   }
   ctx.out.Ok();

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "commands/testing.h"
-#include "format/rdb_value.h"
+#include "format/rdb_writer.h"
 
 namespace tidemark::commands {
 namespace {
@@ -77,12 +77,12 @@ TEST_F(DumpCommandsTest, Options) {
 TEST_F(DumpCommandsTest, BadPayloads) {
   EXPECT_EQ(Restore("k", "0", "abc"), "(error) ERR DUMP payload version or checksum are wrong");
   EXPECT_EQ(Restore("k", "0", kHello + "x"), "(error) ERR DUMP payload version or checksum are wrong");
-  EXPECT_EQ(Restore("k", "0",
-                    format::RdbHashPayload(2, std::string("\x01"
-                                                          "a\x01"
-                                                          "b",
-                                                          4))),
-            "(error) ERR Bad data format");
+  format::RdbValueWriter twice;
+  ASSERT_TRUE(twice.Begin(format::RdbKind::kHash, 2).ok());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(twice.Field("a", "b", 0).ok());
+  ASSERT_TRUE(twice.End().ok());
+  twice.FinishPayload();
+  EXPECT_EQ(Restore("k", "0", twice.bytes()), "(error) ERR Bad data format");
   EXPECT_EQ(Run("EXISTS k"), "0");
 }
 

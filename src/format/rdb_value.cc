@@ -1,410 +1,383 @@
 #include "format/rdb_value.h"
 
-#include <isa-l/crc64.h>
-
+#include <cmath>
 #include <limits>
-#include <optional>
-#include <unordered_set>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/numbers.h"
+#include "format/rdb_packed.h"
+#include "format/rdb_stream.h"
 
 namespace tidemark::format {
 namespace {
 
-enum RdbType : uint8_t { kTypeString = 0, kTypeHash = 4, kTypeHashZiplist = 13, kTypeHashListpack = 16 };
-
 constexpr size_t kFooterBytes = 10;
-constexpr uint8_t kLength32 = 0x80;
-constexpr uint8_t kLength64 = 0x81;
-constexpr uint8_t kEncodedString = 0xc0;
-enum StringEncoding : uint8_t { kInt8 = 0, kInt16 = 1, kInt32 = 2, kLzf = 3 };
-// Longest text that Redis considers for an integer encoding: "-2147483648".
-constexpr size_t kIntegerCharsMax = 11;
+constexpr uint64_t kPlainNode = 1;
+constexpr uint64_t kPackedNode = 2;
+// Redis 7.4 marks a field without a time to live so, where a time would stand.
+constexpr int64_t kNoFieldExpiry = -1;
 
 absl::Status Malformed(std::string_view what) { return InvalidArgument("malformed {}", what); }
 
-uint64_t Crc64(std::string_view bytes) {
-  // The library complements the sum before and after, Redis does not.
-  return ~crc64_jones_refl(~uint64_t{0}, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+absl::StatusOr<double> CheckScore(double score) {
+  if (std::isnan(score)) return Malformed("score");
+  return score;
 }
 
-// Takes bytes and numbers off the front; false or nullopt when there are not enough.
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+// One byte of length, or one of three marks, before the digits.
+absl::StatusOr<double> ReadTextScore(RdbInput* in, std::string* scratch) {
+  TM_ASSIGN_OR_RETURN(const uint8_t length, in->Byte());
+  if (length == 254) return std::numeric_limits<double>::infinity();
+  if (length == 255) return -std::numeric_limits<double>::infinity();
+  if (length == 253) return Malformed("score");
+  TM_RETURN_IF_ERROR(in->Bytes(length, scratch));
+  const std::optional<double> score = ParseDouble(*scratch);
+  if (!score) return Malformed("score");
+  return *score;
+}
 
-  bool empty() const { return rest_.empty(); }
-  size_t size() const { return rest_.size(); }
-  std::optional<std::string_view> Bytes(uint64_t count) {
-    if (count > rest_.size()) return std::nullopt;
-    const std::string_view bytes = rest_.substr(0, count);
-    rest_.remove_prefix(count);
-    return bytes;
-  }
-  std::optional<uint8_t> Byte() {
-    const auto bytes = Bytes(1);
-    return bytes ? std::optional(static_cast<uint8_t>((*bytes)[0])) : std::nullopt;
-  }
-  template <typename T>
-  std::optional<T> Little() {
-    const auto bytes = Bytes(sizeof(T));
-    return bytes ? std::optional(LoadLittle<T>(bytes->data())) : std::nullopt;
-  }
-  template <typename T>
-  std::optional<T> Big() {
-    const auto bytes = Bytes(sizeof(T));
-    return bytes ? std::optional(LoadBig<T>(bytes->data())) : std::nullopt;
-  }
-  std::optional<int64_t> Little24() {
-    const auto bytes = Bytes(3);
-    if (!bytes) return std::nullopt;
-    const auto low = LoadLittle<uint16_t>(bytes->data());
-    return int64_t{static_cast<int8_t>((*bytes)[2])} * 65536 + low;
-  }
+// One call of a sink for each value; holds what a value needs on the way.
+class ValueReader {
+ public:
+  ValueReader(RdbInput* in, RdbSink* sink) : in_(*in), sink_(*sink) {}
+
+  absl::Status Read(uint8_t type, uint16_t version);
 
  private:
-  std::string_view rest_;
+  absl::Status ReadString();
+  absl::Status ReadPlain(RdbKind kind, absl::Status (ValueReader::*one)());
+  absl::Status OneElement();
+  absl::Status OneMember();
+  absl::Status OneScoredText();
+  absl::Status OneScored();
+  absl::Status OneField();
+  absl::Status OneFieldWithTime();
+  absl::Status ReadPacked(RdbKind kind, PackedKind packed, uint64_t group);
+  absl::Status WalkPacked(RdbKind kind, PackedKind packed, uint64_t group);
+  absl::Status PackedItem(RdbKind kind, PackedList* list, std::string_view first);
+  absl::Status ReadQuicklist(bool with_plain_nodes);
+  absl::Status ReadHashMetadata();
+  absl::Status ReadHashListpackEx(bool with_minimum);
+  absl::Status EndOf(RdbKind kind);
+
+  RdbInput& in_;
+  RdbSink& sink_;
+  std::string a_;
+  std::string b_;
+  std::string scratch_;
+  uint64_t items_ = 0;
 };
 
-template <typename T>
-std::optional<std::string> Decimal(std::optional<T> value) {
-  if (!value) return std::nullopt;
-  return fmt::format_int(int64_t{*value}).str();
+absl::Status ValueReader::EndOf(RdbKind kind) {
+  if (items_ == 0) return InvalidArgument("malformed {}: it is empty", RdbKindName(kind));
+  return sink_.End();
 }
 
-std::optional<std::string> Owned(std::optional<std::string_view> bytes) {
-  if (!bytes) return std::nullopt;
-  return std::string(*bytes);
+absl::Status ValueReader::ReadString() {
+  TM_RETURN_IF_ERROR(sink_.Begin(RdbKind::kString, 1));
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_RETURN_IF_ERROR(sink_.String(a_));
+  return sink_.End();
 }
 
-// LZF (liblzf): literal runs, and references back into the output. `length` is checked, not trusted.
-std::optional<std::string> Decompress(std::string_view compressed, uint64_t length) {
-  std::string out;
-  Reader in(compressed);
-  while (!in.empty()) {
-    const uint8_t control = *in.Byte();
-    if (control < 0x20) {
-      const auto literal = in.Bytes(control + size_t{1});
-      if (!literal || out.size() + literal->size() > length) return std::nullopt;
-      out.append(*literal);
-      continue;
+absl::Status ValueReader::ReadPlain(RdbKind kind, absl::Status (ValueReader::*one)()) {
+  TM_ASSIGN_OR_RETURN(const uint64_t count, in_.Length());
+  TM_RETURN_IF_ERROR(sink_.Begin(kind, count));
+  for (; items_ < count; ++items_) TM_RETURN_IF_ERROR((this->*one)());
+  return EndOf(kind);
+}
+
+absl::Status ValueReader::OneElement() {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  return sink_.Element(a_);
+}
+
+absl::Status ValueReader::OneMember() {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  return sink_.Member(a_);
+}
+
+absl::Status ValueReader::OneScoredText() {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_ASSIGN_OR_RETURN(const double score, ReadTextScore(&in_, &scratch_));
+  return sink_.Scored(a_, score);
+}
+
+absl::Status ValueReader::OneScored() {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_ASSIGN_OR_RETURN(const uint64_t bits, in_.Little<uint64_t>());
+  TM_ASSIGN_OR_RETURN(const double score, CheckScore(std::bit_cast<double>(bits)));
+  return sink_.Scored(a_, score);
+}
+
+absl::Status ValueReader::OneField() {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_RETURN_IF_ERROR(in_.String(&b_));
+  return sink_.Field(a_, b_, 0);
+}
+
+absl::Status ValueReader::OneFieldWithTime() {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_RETURN_IF_ERROR(in_.String(&b_));
+  TM_ASSIGN_OR_RETURN(const int64_t expire_ms, in_.Little<int64_t>());
+  if (expire_ms < kNoFieldExpiry) return Malformed("time to live of a field");
+  return sink_.Field(a_, b_, expire_ms == kNoFieldExpiry ? 0 : static_cast<uint64_t>(expire_ms));
+}
+
+absl::Status ValueReader::ReadPacked(RdbKind kind, PackedKind packed, uint64_t group) {
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_RETURN_IF_ERROR(sink_.Begin(kind, std::nullopt));
+  TM_RETURN_IF_ERROR(WalkPacked(kind, packed, group));
+  return EndOf(kind);
+}
+
+// The list in a_, of which `group` entries make one item.
+absl::Status ValueReader::WalkPacked(RdbKind kind, PackedKind packed, uint64_t group) {
+  TM_ASSIGN_OR_RETURN(PackedList list, PackedList::Open(packed, a_));
+  while (true) {
+    TM_ASSIGN_OR_RETURN(const std::optional<std::string_view> first, list.Next());
+    if (!first) return absl::OkStatus();
+    if (group == 1) {
+      TM_RETURN_IF_ERROR(kind == RdbKind::kList ? sink_.Element(*first) : sink_.Member(*first));
+    } else {
+      TM_RETURN_IF_ERROR(PackedItem(kind, &list, *first));
     }
-    size_t run = (control >> 5) + size_t{2};
-    if (control >= 0xe0) {
-      const auto more = in.Byte();
-      if (!more) return std::nullopt;
-      run += *more;
-    }
-    const auto low = in.Byte();
-    if (!low) return std::nullopt;
-    const size_t back = (static_cast<size_t>(control & 0x1f) << 8) + *low + 1;
-    if (back > out.size() || out.size() + run > length) return std::nullopt;
-    // Byte by byte: a reference may overlap what it produces.
-    for (size_t from = out.size() - back; run > 0; --run) out.push_back(out[from++]);
+    ++items_;
   }
-  if (out.size() != length) return std::nullopt;
-  return out;
 }
 
-struct Length {
-  uint64_t value = 0;
-  bool encoded = false;  // value is a StringEncoding
-};
+absl::Status ValueReader::PackedItem(RdbKind kind, PackedList* list, std::string_view first) {
+  b_.assign(first);
+  TM_ASSIGN_OR_RETURN(const std::string_view second, list->NextEntry());
+  if (kind == RdbKind::kHash) return sink_.Field(b_, second, 0);
+  const std::optional<double> score = ParseDouble(second);
+  if (!score) return Malformed("score");
+  return sink_.Scored(b_, *score);
+}
 
-std::optional<Length> ReadLength(Reader* in) {
-  const auto first = in->Byte();
-  if (!first) return std::nullopt;
-  switch (*first >> 6) {
-    case 0:
-      return Length{*first, false};
-    case 1: {
-      const auto second = in->Byte();
-      if (!second) return std::nullopt;
-      return Length{(static_cast<uint64_t>(*first & 0x3f) << 8) | *second, false};
+absl::Status ValueReader::ReadQuicklist(bool with_plain_nodes) {
+  TM_ASSIGN_OR_RETURN(const uint64_t nodes, in_.Length());
+  TM_RETURN_IF_ERROR(sink_.Begin(RdbKind::kList, std::nullopt));
+  for (uint64_t i = 0; i < nodes; ++i) {
+    uint64_t container = kPackedNode;
+    if (with_plain_nodes) {
+      TM_ASSIGN_OR_RETURN(container, in_.Length());
     }
-    case 3:
-      return Length{static_cast<uint64_t>(*first & 0x3f), true};
-    default:
+    TM_RETURN_IF_ERROR(in_.String(&a_));
+    if (container == kPlainNode) {
+      TM_RETURN_IF_ERROR(sink_.Element(a_));
+      ++items_;
+    } else if (container == kPackedNode) {
+      const PackedKind packed = with_plain_nodes ? PackedKind::kListpack : PackedKind::kZiplist;
+      TM_RETURN_IF_ERROR(WalkPacked(RdbKind::kList, packed, 1));
+    } else {
+      return Malformed("node of a list");
+    }
+  }
+  return EndOf(RdbKind::kList);
+}
+
+// Redis 7.4: the earliest time of all fields, then with each field its distance from that and one, 0 for none.
+absl::Status ValueReader::ReadHashMetadata() {
+  TM_ASSIGN_OR_RETURN(const uint64_t earliest, in_.Little<uint64_t>());
+  TM_ASSIGN_OR_RETURN(const uint64_t count, in_.Length());
+  TM_RETURN_IF_ERROR(sink_.Begin(RdbKind::kHash, count));
+  for (; items_ < count; ++items_) {
+    TM_ASSIGN_OR_RETURN(const uint64_t distance, in_.Length());
+    uint64_t expire_ms = 0;
+    if (distance != 0 && __builtin_add_overflow(earliest, distance - 1, &expire_ms)) {
+      return Malformed("time to live of a field");
+    }
+    TM_RETURN_IF_ERROR(in_.String(&a_));
+    TM_RETURN_IF_ERROR(in_.String(&b_));
+    TM_RETURN_IF_ERROR(sink_.Field(a_, b_, expire_ms));
+  }
+  return EndOf(RdbKind::kHash);
+}
+
+// Fields, values and times in turn; a time of 0 is none.
+absl::Status ValueReader::ReadHashListpackEx(bool with_minimum) {
+  if (with_minimum) TM_RETURN_IF_ERROR(in_.Little<uint64_t>().status());
+  TM_RETURN_IF_ERROR(in_.String(&a_));
+  TM_RETURN_IF_ERROR(sink_.Begin(RdbKind::kHash, std::nullopt));
+  TM_ASSIGN_OR_RETURN(PackedList list, PackedList::Open(PackedKind::kListpack, a_));
+  while (true) {
+    TM_ASSIGN_OR_RETURN(const std::optional<std::string_view> field, list.Next());
+    if (!field) return EndOf(RdbKind::kHash);
+    b_.assign(*field);
+    TM_ASSIGN_OR_RETURN(const std::string_view value, list.NextEntry());
+    scratch_.assign(value);
+    TM_ASSIGN_OR_RETURN(const int64_t expire_ms, list.NextInteger());
+    if (expire_ms < 0) return Malformed("time to live of a field");
+    TM_RETURN_IF_ERROR(sink_.Field(b_, scratch_, static_cast<uint64_t>(expire_ms)));
+    ++items_;
+  }
+}
+
+absl::Status ValueReader::Read(uint8_t type, uint16_t version) {
+  switch (static_cast<RdbType>(type)) {
+    case RdbType::kString:
+      return ReadString();
+    case RdbType::kList:
+      return ReadPlain(RdbKind::kList, &ValueReader::OneElement);
+    case RdbType::kSet:
+      return ReadPlain(RdbKind::kSet, &ValueReader::OneMember);
+    case RdbType::kZset:
+      return ReadPlain(RdbKind::kZset, &ValueReader::OneScoredText);
+    case RdbType::kZset2:
+      return ReadPlain(RdbKind::kZset, &ValueReader::OneScored);
+    case RdbType::kHash:
+      return ReadPlain(RdbKind::kHash, &ValueReader::OneField);
+    case RdbType::kListZiplist:
+      return ReadPacked(RdbKind::kList, PackedKind::kZiplist, 1);
+    case RdbType::kListQuicklist:
+      return ReadQuicklist(/*with_plain_nodes=*/false);
+    case RdbType::kListQuicklist2:
+      return ReadQuicklist(/*with_plain_nodes=*/true);
+    case RdbType::kSetIntset:
+      return ReadPacked(RdbKind::kSet, PackedKind::kIntset, 1);
+    case RdbType::kSetListpack:
+      return ReadPacked(RdbKind::kSet, PackedKind::kListpack, 1);
+    case RdbType::kZsetZiplist:
+      return ReadPacked(RdbKind::kZset, PackedKind::kZiplist, 2);
+    case RdbType::kZsetListpack:
+      return ReadPacked(RdbKind::kZset, PackedKind::kListpack, 2);
+    case RdbType::kHashZipmap:
+      return ReadPacked(RdbKind::kHash, PackedKind::kZipmap, 2);
+    case RdbType::kHashZiplist:
+      return ReadPacked(RdbKind::kHash, PackedKind::kZiplist, 2);
+    case RdbType::kHashListpack:
+      return ReadPacked(RdbKind::kHash, PackedKind::kListpack, 2);
+    case RdbType::kHash2:
+      if (version == kRdbVersionValkey) return ReadPlain(RdbKind::kHash, &ValueReader::OneFieldWithTime);
       break;
+    case RdbType::kHashListpackExPreGa:
+      return ReadHashListpackEx(/*with_minimum=*/false);
+    case RdbType::kHashMetadata:
+      return ReadHashMetadata();
+    case RdbType::kHashListpackEx:
+      return ReadHashListpackEx(/*with_minimum=*/true);
+    case RdbType::kStreamListpacks:
+      return ReadRdbStream(1, &in_, &sink_);
+    case RdbType::kStreamListpacks2:
+      return ReadRdbStream(2, &in_, &sink_);
+    case RdbType::kStreamListpacks3:
+      return ReadRdbStream(3, &in_, &sink_);
+    case RdbType::kModulePreGa:
+    case RdbType::kModule2:
+      return absl::UnimplementedError("values of modules can be read by the module only");
   }
-  std::optional<uint64_t> value;
-  if (*first == kLength32) value = in->Big<uint32_t>();
-  if (*first == kLength64) value = in->Big<uint64_t>();
-  if (!value) return std::nullopt;
-  return Length{*value, false};
+  return Errorf(absl::StatusCode::kUnimplemented, "values of RDB type {} are unknown here", type);
 }
 
-std::optional<std::string> ReadLzf(Reader* in) {
-  const auto compressed = ReadLength(in);
-  const auto length = ReadLength(in);
-  if (!compressed || !length || compressed->encoded || length->encoded) return std::nullopt;
-  const auto bytes = in->Bytes(compressed->value);
-  return bytes ? Decompress(*bytes, length->value) : std::nullopt;
+// Nine characters of six bits each, then ten bits of the encoding's version.
+std::string ModuleName(uint64_t id) {
+  constexpr std::string_view kCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string name(9, ' ');
+  id >>= 10;
+  for (size_t i = name.size(); i > 0; --i, id >>= 6) name[i - 1] = kCharacters[id & 63];
+  return name;
 }
 
-std::optional<std::string> ReadString(Reader* in) {
-  const auto length = ReadLength(in);
-  if (!length) return std::nullopt;
-  if (!length->encoded) return Owned(in->Bytes(length->value));
-  switch (length->value) {
-    case kInt8:
-      return Decimal(in->Little<int8_t>());
-    case kInt16:
-      return Decimal(in->Little<int16_t>());
-    case kInt32:
-      return Decimal(in->Little<int32_t>());
-    case kLzf:
-      return ReadLzf(in);
-    default:
-      return std::nullopt;
-  }
-}
-
-// Bytes that a listpack entry of `bytes` puts behind itself to be walked backwards.
-size_t BackLengthBytes(size_t bytes) {
-  if (bytes <= 127) return 1;
-  if (bytes < 16383) return 2;
-  if (bytes < 2097151) return 3;
-  return bytes < 268435455 ? 4 : 5;
-}
-
-std::optional<std::string> ReadListpackValue(Reader* in) {
-  const auto first = in->Byte();
-  if (!first) return std::nullopt;
-  if (*first < 0x80) return Decimal(std::optional<int64_t>(*first));
-  if (*first < 0xc0) return Owned(in->Bytes(*first & 0x3f));
-  if (*first < 0xf0) {
-    const auto second = in->Byte();
-    if (!second) return std::nullopt;
-    if (*first >= 0xe0) return Owned(in->Bytes((static_cast<uint64_t>(*first & 0x0f) << 8) | *second));
-    const int64_t value = ((*first & 0x1f) << 8) | *second;
-    return Decimal(std::optional(value >= 1 << 12 ? value - (1 << 13) : value));
-  }
-  switch (*first) {
-    case 0xf0: {
-      const auto length = in->Little<uint32_t>();
-      return length ? Owned(in->Bytes(*length)) : std::nullopt;
+// What a module wrote: pieces, each after the mark of its form.
+absl::Status SkipModulePieces(RdbInput* in) {
+  enum Piece : uint64_t { kEnd = 0, kSigned = 1, kUnsigned = 2, kFloat = 3, kDouble = 4, kString = 5 };
+  std::string scratch;
+  while (true) {
+    TM_ASSIGN_OR_RETURN(const uint64_t piece, in->Length());
+    switch (piece) {
+      case kEnd:
+        return absl::OkStatus();
+      case kSigned:
+      case kUnsigned:
+        TM_RETURN_IF_ERROR(in->Length().status());
+        break;
+      case kFloat:
+        TM_RETURN_IF_ERROR(in->Little<uint32_t>().status());
+        break;
+      case kDouble:
+        TM_RETURN_IF_ERROR(in->Little<uint64_t>().status());
+        break;
+      case kString:
+        TM_RETURN_IF_ERROR(in->String(&scratch));
+        break;
+      default:
+        return Malformed("value of a module");
     }
-    case 0xf1:
-      return Decimal(in->Little<int16_t>());
-    case 0xf2:
-      return Decimal(in->Little24());
-    case 0xf3:
-      return Decimal(in->Little<int32_t>());
-    case 0xf4:
-      return Decimal(in->Little<int64_t>());
-    default:
-      return std::nullopt;
   }
-}
-
-std::optional<std::string> ReadListpackEntry(Reader* in) {
-  const size_t before = in->size();
-  auto value = ReadListpackValue(in);
-  if (!value || !in->Bytes(BackLengthBytes(before - in->size()))) return std::nullopt;
-  return value;
-}
-
-std::optional<std::string> ReadZiplistEntry(Reader* in) {
-  const auto previous = in->Byte();
-  if (!previous || (*previous == 0xfe && !in->Bytes(4))) return std::nullopt;
-  const auto first = in->Byte();
-  if (!first) return std::nullopt;
-  switch (*first >> 6) {
-    case 0:
-      return Owned(in->Bytes(*first));
-    case 1: {
-      const auto second = in->Byte();
-      return second ? Owned(in->Bytes((static_cast<uint64_t>(*first & 0x3f) << 8) | *second)) : std::nullopt;
-    }
-    case 2: {
-      const auto length = in->Big<uint32_t>();
-      return length ? Owned(in->Bytes(*length)) : std::nullopt;
-    }
-    default:
-      break;
-  }
-  switch (*first) {
-    case 0xc0:
-      return Decimal(in->Little<int16_t>());
-    case 0xd0:
-      return Decimal(in->Little<int32_t>());
-    case 0xe0:
-      return Decimal(in->Little<int64_t>());
-    case 0xf0:
-      return Decimal(in->Little24());
-    case 0xfe:
-      return Decimal(in->Little<int8_t>());
-    default:
-      break;
-  }
-  if (*first < 0xf1 || *first > 0xfd) return std::nullopt;
-  return Decimal(std::optional<int64_t>(*first - 0xf1));
-}
-
-using Fields = std::vector<std::pair<std::string, std::string>>;
-
-// The entries between a packed list's header and its end byte, as fields and values in turn.
-absl::Status ReadPacked(std::string_view list, size_t header_bytes, uint16_t count,
-                        std::optional<std::string> (*read_entry)(Reader*), Fields* fields) {
-  // 65535 stands for "count them".
-  constexpr uint16_t kUnknown = std::numeric_limits<uint16_t>::max();
-  if (LoadLittle<uint32_t>(list.data()) != list.size()) return Malformed("length of a packed list");
-  if (static_cast<uint8_t>(list.back()) != 0xff) return Malformed("end of a packed list");
-  Reader entries(list.substr(header_bytes, list.size() - header_bytes - 1));
-  size_t read = 0;
-  while (!entries.empty()) {
-    auto field = read_entry(&entries);
-    if (!field) return Malformed("entry of a packed list");
-    auto value = read_entry(&entries);
-    if (!value) return Malformed("entry of a packed list");
-    fields->emplace_back(*std::move(field), *std::move(value));
-    read += 2;
-  }
-  if (count != kUnknown && count != read) return Malformed("count of a packed list");
-  return absl::OkStatus();
-}
-
-absl::Status ReadListpack(std::string_view list, Fields* fields) {
-  constexpr size_t kHeaderBytes = 6;
-  if (list.size() < kHeaderBytes + 1) return Malformed("listpack");
-  return ReadPacked(list, kHeaderBytes, LoadLittle<uint16_t>(list.data() + 4), ReadListpackEntry, fields);
-}
-
-absl::Status ReadZiplist(std::string_view list, Fields* fields) {
-  constexpr size_t kHeaderBytes = 10;
-  if (list.size() < kHeaderBytes + 1) return Malformed("ziplist");
-  return ReadPacked(list, kHeaderBytes, LoadLittle<uint16_t>(list.data() + 8), ReadZiplistEntry, fields);
-}
-
-absl::Status ReadHash(Reader* in, Fields* fields) {
-  const auto count = ReadLength(in);
-  if (!count || count->encoded) return Malformed("count of a hash");
-  for (uint64_t i = 0; i < count->value; ++i) {
-    auto field = ReadString(in);
-    auto value = ReadString(in);
-    if (!field || !value) return Malformed("field of a hash");
-    fields->emplace_back(*std::move(field), *std::move(value));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckFields(const Fields& fields) {
-  if (fields.empty()) return Malformed("hash: it is empty");
-  std::unordered_set<std::string_view> names;
-  for (const auto& [name, value] : fields) {
-    if (!names.insert(name).second) return Malformed("hash: a field stands twice");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadHashOf(uint8_t type, Reader* in, Fields* fields) {
-  if (type == kTypeHash) return ReadHash(in, fields);
-  const auto list = ReadString(in);
-  if (!list) return Malformed("packed list");
-  return type == kTypeHashListpack ? ReadListpack(*list, fields) : ReadZiplist(*list, fields);
-}
-
-void AppendLength(uint64_t length, std::string* out) {
-  if (length < 1 << 6) {
-    out->push_back(static_cast<char>(length));
-  } else if (length < 1 << 14) {
-    AppendBig<uint16_t>(out, static_cast<uint16_t>(length | 0x4000));
-  } else if (length <= std::numeric_limits<uint32_t>::max()) {
-    out->push_back(static_cast<char>(kLength32));
-    AppendBig<uint32_t>(out, static_cast<uint32_t>(length));
-  } else {
-    out->push_back(static_cast<char>(kLength64));
-    AppendBig<uint64_t>(out, length);
-  }
-}
-
-template <typename T>
-bool Fits(int64_t value) {
-  return value >= std::numeric_limits<T>::min() && value <= std::numeric_limits<T>::max();
-}
-
-bool AppendInteger(std::string_view bytes, std::string* out) {
-  if (bytes.size() > kIntegerCharsMax) return false;
-  const std::optional<int64_t> value = ParseInt64(bytes);
-  if (!value || !Fits<int32_t>(*value)) return false;
-  if (Fits<int8_t>(*value)) {
-    out->push_back(static_cast<char>(kEncodedString | kInt8));
-    AppendLittle<int8_t>(out, static_cast<int8_t>(*value));
-  } else if (Fits<int16_t>(*value)) {
-    out->push_back(static_cast<char>(kEncodedString | kInt16));
-    AppendLittle<int16_t>(out, static_cast<int16_t>(*value));
-  } else {
-    out->push_back(static_cast<char>(kEncodedString | kInt32));
-    AppendLittle<int32_t>(out, static_cast<int32_t>(*value));
-  }
-  return true;
-}
-
-void AppendFooter(std::string* payload) {
-  AppendLittle<uint16_t>(payload, kRdbVersion);
-  AppendLittle<uint64_t>(payload, Crc64(*payload));
 }
 
 }  // namespace
 
-absl::StatusOr<RdbValue> DecodeRdbPayload(std::string_view payload) {
+std::string_view RdbKindName(RdbKind kind) {
+  switch (kind) {
+    case RdbKind::kString:
+      return "string";
+    case RdbKind::kList:
+      return "list";
+    case RdbKind::kSet:
+      return "set";
+    case RdbKind::kZset:
+      return "zset";
+    case RdbKind::kHash:
+      return "hash";
+    case RdbKind::kStream:
+      return "stream";
+  }
+  return "none";
+}
+
+bool IsRdbModule(uint8_t type) {
+  return type == static_cast<uint8_t>(RdbType::kModulePreGa) || type == static_cast<uint8_t>(RdbType::kModule2);
+}
+
+absl::Status ReadRdbValue(uint8_t type, uint16_t version, RdbInput* in, RdbSink* sink) {
+  return ValueReader(in, sink).Read(type, version);
+}
+
+absl::StatusOr<std::string> SkipRdbModule(uint8_t type, RdbInput* in) {
+  TM_ASSIGN_OR_RETURN(const uint64_t id, in->Length());
+  std::string name = ModuleName(id);
+  if (type != static_cast<uint8_t>(RdbType::kModule2)) {
+    return Errorf(absl::StatusCode::kUnimplemented, "the value of a module '{}' is in a form that cannot be skipped",
+                  name);
+  }
+  TM_RETURN_IF_ERROR(SkipModulePieces(in));
+  return name;
+}
+
+absl::StatusOr<std::string> SkipRdbModuleAux(RdbInput* in) {
+  TM_ASSIGN_OR_RETURN(const uint64_t id, in->Length());
+  TM_RETURN_IF_ERROR(in->Length().status());
+  TM_RETURN_IF_ERROR(in->Length().status());
+  TM_RETURN_IF_ERROR(SkipModulePieces(in));
+  return ModuleName(id);
+}
+
+absl::Status ReadRdbPayload(std::string_view payload, RdbSink* sink) {
   const auto wrong = [] { return absl::DataLossError("version or checksum are wrong"); };
   if (payload.size() < kFooterBytes) return wrong();
   const char* footer = payload.data() + payload.size() - kFooterBytes;
-  if (LoadLittle<uint16_t>(footer) > kRdbVersion) return wrong();
+  const auto version = LoadLittle<uint16_t>(footer);
+  if (!IsKnownRdbVersion(version)) return wrong();
   if (LoadLittle<uint64_t>(footer + 2) != Crc64(payload.substr(0, payload.size() - 8))) return wrong();
-  return DecodeRdbBody(payload.substr(0, payload.size() - kFooterBytes));
+  RdbInput in(payload.substr(0, payload.size() - kFooterBytes));
+  const absl::StatusOr<uint8_t> type = in.Byte();
+  if (!type.ok()) return Malformed("value: it is empty");
+  absl::Status read = ReadRdbValue(*type, version, &in, sink);
+  // A sum that is right says that the bytes are all there; they only make no value.
+  if (absl::IsDataLoss(read)) return Malformed("value");
+  TM_RETURN_IF_ERROR(read);
+  TM_ASSIGN_OR_RETURN(const bool end, in.AtEnd());
+  return end ? absl::OkStatus() : Malformed("value: bytes are left over");
 }
 
-absl::StatusOr<RdbValue> DecodeRdbBody(std::string_view body) {
-  Reader in(body);
-  const auto type = in.Byte();
-  if (!type) return Malformed("value: it is empty");
-  RdbValue value;
-  switch (*type) {
-    case kTypeString: {
-      auto string = ReadString(&in);
-      if (!string) return Malformed("string");
-      value.string = *std::move(string);
-      break;
-    }
-    case kTypeHash:
-    case kTypeHashZiplist:
-    case kTypeHashListpack:
-      value.kind = RdbValue::Kind::kHash;
-      TM_RETURN_IF_ERROR(ReadHashOf(*type, &in, &value.fields));
-      TM_RETURN_IF_ERROR(CheckFields(value.fields));
-      break;
-    default:
-      return Errorf(absl::StatusCode::kUnimplemented, "values of RDB type {} are unknown here", *type);
-  }
-  if (!in.empty()) return Malformed("value: bytes are left over");
-  return value;
-}
-
-std::string RdbStringPayload(std::string_view value) {
-  std::string payload(1, static_cast<char>(kTypeString));
-  payload.reserve(value.size() + 32);
-  AppendRdbString(value, &payload);
-  AppendFooter(&payload);
-  return payload;
-}
-
-std::string RdbHashPayload(uint64_t count, std::string_view fields) {
-  std::string payload(1, static_cast<char>(kTypeHash));
-  payload.reserve(fields.size() + 32);
-  AppendLength(count, &payload);
-  payload.append(fields);
-  AppendFooter(&payload);
-  return payload;
-}
-
-void AppendRdbString(std::string_view bytes, std::string* out) {
-  if (AppendInteger(bytes, out)) return;
-  AppendLength(bytes.size(), out);
-  out->append(bytes);
+absl::Status ReadRdbBody(std::string_view body, RdbSink* sink) {
+  std::string payload(body);
+  AppendLittle<uint16_t>(&payload, kRdbVersion);
+  AppendLittle<uint64_t>(&payload, Crc64(payload));
+  return ReadRdbPayload(payload, sink);
 }
 
 }  // namespace tidemark::format
