@@ -9,6 +9,7 @@ import time
 
 import redis
 
+import replication
 from tidemark_process import Node, encode, wait_until
 
 CLIENTS = 8
@@ -126,3 +127,21 @@ def test_what_was_popped_stays_popped_after_kill9():
         assert not set(taken) & set(left), "what was popped is there again"
         # What was pushed last may have been popped in the moment of the kill, its reply never sent: one a taker.
         assert len(set(sent) - set(taken) - set(left)) <= len(takers), "elements are lost"
+
+
+def test_who_becomes_a_replica_sends_its_waiters_away_and_what_a_wait_took_is_gone_there_too():
+    with replication.nodes(2) as (primary, other):
+        stranded = Waiting(other, "BLPOP", "q", "0")
+        wait_until("one waits", lambda: blocked(other.client()) == 1)
+        replication.follow(other, primary)
+        reply = stranded.reply()
+        assert reply.startswith(b"-UNBLOCKED force unblock from blocking operation, instance state changed"), reply
+        assert stranded.reply() == b"", "the connection did not end"
+        replication.await_link(other, primary)
+        waiter = Waiting(primary, "BLMOVE", "q", "done", "LEFT", "RIGHT", "0")
+        wait_until("one waits", lambda: blocked(primary.client()) == 1)
+        primary.client().rpush("q", "a", "b")
+        assert waiter.reply() == b"$1\r\na\r\n"
+        replica = other.client()
+        wait_until("the replica has both", lambda: replica.lrange("done", 0, -1) == [b"a"])
+        assert replica.lrange("q", 0, -1) == [b"b"]

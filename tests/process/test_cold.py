@@ -210,3 +210,66 @@ def expect_messages(subscription, channel):
         message = subscription.get_message(timeout=60)
         assert message is not None and message["type"] == "message", f"message {expected} is missing: {message}"
         assert int(message["data"]) == expected, f"message {message['data']} came where {expected} was due"
+
+
+def test_lists_of_5_times_the_memory_are_as_a_model_has_them_while_others_push_and_pop():
+    """Ranges, inserts, removals and trims of lists that are on disk, and a wait that ends in one of them."""
+    lists, length = 40, 500
+    rng = random.Random(seed())
+    # A thousand bytes that do not compress, the first few of which tell which they are.
+    element = lambda name, i: f"{name}:{i}:".encode() + random.Random(i).randbytes(1000)  # noqa: E731
+    with Node(io_threads=2, maxmemory=MEMORY, store_dirty_size="1mb", log_segment_size="4mb") as node:
+        client = node.client()
+        model = {f"l{n}": [element(n, i) for i in range(length)] for n in range(lists)}
+        for name, elements in model.items():
+            client.rpush(name, *elements)
+        node.kill9()
+        node.start(seconds=60)
+        done = threading.Event()
+
+        def queue():
+            """Goes through a list of its own, so that there is always something to commit and to serve."""
+            pusher, taker, sent = node.client(), node.client(), 0
+            while not done.is_set():
+                pusher.rpush("queue", sent)
+                assert taker.blpop("queue", 10) == (b"queue", str(sent).encode())
+                sent += 1
+
+        def read_and_change():
+            reader, waiting = node.client(), node.client()
+            try:
+                for step in range(150):
+                    name, other = rng.sample(sorted(model), 2)
+                    elements = model[name]
+                    at = rng.randrange(len(elements))
+                    assert reader.lindex(name, at) == elements[at]
+                    assert reader.lrange(name, at, at + 99) == elements[at:at + 100]
+                    assert reader.lpos(name, elements[at]) == at
+                    match step % 5:
+                        case 0:
+                            fresh = b"new %d" % step
+                            assert reader.linsert(name, "AFTER", elements[at], fresh) == len(elements) + 1
+                            elements.insert(at + 1, fresh)
+                        case 1:
+                            assert reader.lrem(name, 1, elements[at]) == 1
+                            del elements[at]
+                        case 2:
+                            assert reader.ltrim(name, 5, -2)
+                            model[name] = elements[5:-1]
+                        case 3:
+                            assert reader.lmove(name, other, "RIGHT", "LEFT") == elements[-1]
+                            model[other].insert(0, elements.pop())
+                        case 4:
+                            waiter = waiting.connection_pool.get_connection("BLMOVE")
+                            waiter.send_command("BLMOVE", "fresh", name, "LEFT", "LEFT", 10)
+                            fresh = b"moved %d" % step
+                            reader.rpush("fresh", fresh)
+                            assert waiter.read_response() == fresh
+                            waiting.connection_pool.release(waiter)
+                            elements.insert(0, fresh)
+                for name, elements in model.items():
+                    assert reader.lrange(name, 0, -1) == elements, f"{name} differs"
+            finally:
+                done.set()
+
+        run_threads(queue, read_and_change)
