@@ -88,7 +88,7 @@ BlockedClients::ServesItself::~ServesItself() { --serves_itself; }
 void BlockedClients::Signal(const Place& place) {
   if (!is_ready_.insert(place).second) return;
   ready_.push_back(place);
-  unserved_.fetch_add(1, std::memory_order_relaxed);
+  has_ready_.store(true, std::memory_order_relaxed);
   if (serves_itself == 0) neglected_();
 }
 
@@ -113,7 +113,10 @@ void BlockedClients::OnContentsReplaced(DbIndex db) {
 
 std::optional<BlockedClients::Place> BlockedClients::TakeReady() {
   const MutexLock lock(mutex_);
-  if (ready_.empty()) return std::nullopt;
+  if (ready_.empty()) {
+    has_ready_.store(false, std::memory_order_relaxed);
+    return std::nullopt;
+  }
   Place place = std::move(ready_.front());
   ready_.pop_front();
   is_ready_.erase(place);
@@ -123,11 +126,8 @@ std::optional<BlockedClients::Place> BlockedClients::TakeReady() {
 void BlockedClients::PutBack(Place place) {
   {
     const MutexLock lock(mutex_);
-    if (is_ready_.insert(place).second) {
-      ready_.push_front(std::move(place));
-    } else {
-      unserved_.fetch_sub(1, std::memory_order_relaxed);
-    }
+    if (is_ready_.insert(place).second) ready_.push_front(std::move(place));
+    has_ready_.store(false, std::memory_order_relaxed);
   }
   neglected_();
 }

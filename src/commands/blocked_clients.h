@@ -81,14 +81,15 @@ class BlockedClients final : public engine::ChangeListener {
     ServesItself& operator=(const ServesItself&) = delete;
   };
 
-  // There are keys whose waiters nobody has served yet, or is serving. Costs one load.
-  bool has_ready() const { return unserved_.load(std::memory_order_relaxed) != 0; }
+  // There are keys whose waiters nobody has served yet, or somebody is serving. Costs one load. False while serving has
+  // stalled: whoever OnNeglected told tries again.
+  bool has_ready() const { return has_ready_.load(std::memory_order_relaxed); }
 
   // For who serves; all of these with `serving` held.
   Mutex& serving() ABSL_LOCK_RETURNED(serving_) { return serving_; }
-  // The key that has been ready longest, taken from the list. Done or PutBack follows.
+  // The key that has been ready longest, taken from the list; nullopt when none is left.
   std::optional<Place> TakeReady() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Done() { unserved_.fetch_sub(1, std::memory_order_relaxed); }
+  // Serving it has stalled: it comes first again.
   void PutBack(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
   // One pass over a key's line: those who stood in it when the pass began, without the groups of commands that are
   // known to find nothing.
@@ -113,7 +114,7 @@ class BlockedClients final : public engine::ChangeListener {
 
   std::function<void()> neglected_ = [] {};
   std::atomic<size_t> waiting_{0};
-  std::atomic<size_t> unserved_{0};
+  std::atomic<bool> has_ready_{false};
   Mutex serving_;
   Mutex mutex_;
   uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -207,9 +207,10 @@ TEST_F(BlockedClientsTest, AChangeOfRoleEndsAllWaits) {
   EXPECT_TRUE(nobody_waits());
 }
 
-TEST_F(BlockedClientsTest, ChangesThatNoCommandMadeAreReported) {
+TEST_F(BlockedClientsTest, ChangesThatNoCommandMadeAreReportedAndAStallIsTriedAgain) {
   int neglected = 0;
-  server_.blocked().OnNeglected([&] { ++neglected; });
+  BlockedClients& blocked = server_.blocked();
+  blocked.OnNeglected([&] { ++neglected; });
   FakeClient& waiter = NewClient();
   EXPECT_EQ(Run(waiter, "BLPOP q 0"), "(waits)");
   Run("RPUSH other 1");
@@ -223,9 +224,15 @@ TEST_F(BlockedClientsTest, ChangesThatNoCommandMadeAreReported) {
   });
   ASSERT_TRUE(written.ok());
   EXPECT_EQ(neglected, 1);
+  EXPECT_TRUE(blocked.has_ready());
+  // As who serves does when the store must catch up first: meanwhile nobody else tries.
+  blocked.PutBack(*blocked.TakeReady());
+  EXPECT_EQ(neglected, 2);
+  EXPECT_FALSE(blocked.has_ready());
   EXPECT_EQ(Reply(waiter), "(waits)");
   server_.dispatcher().ServeBlocked();
   EXPECT_EQ(Reply(waiter), R"(["q", "1"])");
+  EXPECT_FALSE(blocked.has_ready());
 }
 
 // Elements pushed by some threads, waited for by others, with waits that end for other reasons meanwhile: each element

@@ -311,7 +311,6 @@ void Dispatcher::ServeBlocked() {
       blocked.PutBack(*std::move(place));
       return;
     }
-    blocked.Done();
   }
 }
 
