@@ -38,6 +38,15 @@ def member(rng):
     return rng.choice(MEMBERS)
 
 
+def stream_id(rng):
+    return rng.choice([b"0", b"-", b"+", b"(1-1", b"x", b"1-x"]) if rng.random() < 0.2 else entry_id(rng)
+
+
+def entry_id(rng):
+    """Of few entries, in the first milliseconds of 1970: the time of day would differ."""
+    return b"%d-%d" % (rng.randint(0, 4), rng.randint(0, 3))
+
+
 def pattern(rng):
     return rng.choice(PATTERNS)
 
@@ -113,6 +122,18 @@ def how_many(reply):
 def about(reply):
     """A time left: it may have passed a second on one side."""
     return ("time", reply > 0) if isinstance(reply, int) and reply > 3 else reply
+
+
+def collated(reply):
+    """Words that Redis's collation takes for equal, up to a zero byte, come in any order."""
+    return [one.split(b"\0")[0] if isinstance(one, bytes) else one for one in reply] if isinstance(reply, list) else reply
+
+
+def without_idle(reply):
+    """XPENDING: how long an entry has been pending is the third of four."""
+    if isinstance(reply, list) and all(isinstance(one, list) and len(one) == 4 for one in reply):
+        return [[one[0], one[1], one[3]] for one in reply]
+    return reply
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +222,48 @@ FAMILIES = {
         command("ZINTERSTORE", key, "2", key, key, opt(("WEIGHTS",), number, number)), command("ZDIFF", "2", key, key),
         command("ZRANGESTORE", key, key, index, index), command("ZMPOP", "1", key, ("MIN", "MAX")),
         command("BZPOPMIN", key, soon), command("ZLEXCOUNT", key, ("-", "[a"), ("+", "(d")),
+    ],
+    "streams": [
+        command("XADD", key, opt(("NOMKSTREAM",)), opt(("MAXLEN",), ("=",), count), entry_id, many(member, value, most=2),
+                weight=4),
+        command("XLEN", key), command("XRANGE", key, stream_id, stream_id, opt(("COUNT",), count)),
+        command("XREVRANGE", key, stream_id, stream_id, opt(("COUNT",), count)), command("XDEL", key, many(entry_id)),
+        command("XTRIM", key, ("MAXLEN", "MINID"), count), command("XREAD", opt(("COUNT",), count), "STREAMS", key, entry_id),
+        command("XREAD", "BLOCK", "1", "STREAMS", key, key, entry_id, "$"), command("XSETID", key, entry_id),
+        command("XGROUP", "CREATE", key, ("g", "h"), ("0", "$", "1-1"), opt(("MKSTREAM",)), weight=2),
+        command("XGROUP", ("DESTROY",), key, ("g", "h")), command("XGROUP", "SETID", key, "g", ("0", "$", "x")),
+        command("XGROUP", ("CREATECONSUMER", "DELCONSUMER"), key, ("g", "h"), ("c", "d")),
+        command("XREADGROUP", "GROUP", ("g", "h"), ("c", "d"), opt(("COUNT",), count), opt(("NOACK",)), "STREAMS", key,
+                (">", "0", "1-1"), weight=3),
+        command("XACK", key, ("g", "h"), many(entry_id)), command("XPENDING", key, ("g", "h")),
+        command("XPENDING", key, ("g", "h"), "-", "+", count, opt(("c", "d")), compare=without_idle),
+        command("XCLAIM", key, "g", ("c", "d"), "0", many(entry_id), opt(("JUSTID", "FORCE"))),
+        command("XAUTOCLAIM", key, "g", "d", "0", entry_id, opt(("COUNT",), ("1", "2"))),
+    ],
+    "geo": [
+        command("GEOADD", key, opt(("NX", "XX")), opt(("CH",)), many(("13.36", "15.08", "-122.4", "0", "181", "x"),
+                ("38.11", "37.50", "0", "86"), member, most=2), weight=3),
+        command("GEOPOS", key, many(member)), command("GEOHASH", key, many(member)),
+        command("GEODIST", key, member, member, opt(("m", "km", "ft", "mi", "x"))),
+        command("GEOSEARCH", key, "FROMLONLAT", "15", "37", "BYRADIUS", ("200", "1000", "-1"), "km", opt(("ASC", "DESC")),
+                opt(("WITHCOORD", "WITHDIST", "WITHHASH"))),
+        command("GEOSEARCHSTORE", key, key, "FROMMEMBER", member, "BYBOX", "400", "400", "km", opt(("STOREDIST",))),
+        command("GEORADIUS", key, "15", "37", "200", "km", opt(("WITHDIST",)), ("ASC",)),
+    ],
+    "sort": [
+        command("SORT", key, LIMIT, opt(("ASC", "DESC")), "ALPHA", compare=collated),
+        command("SORT", key, ("BY",), ("nosort", "{t}*", "x"), opt(("ALPHA",)), compare=how_many), command("SORT", key),
+        command("SORT", key, "STORE", key), command("SORT_RO", key, "ALPHA", compare=collated),
+        command("SORT", key, "BY", "nosort", "GET", ("#", "{t}*", "x"), compare=how_many),
+    ],
+    "scripts": [
+        command("EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", key, value),
+        command("EVAL", "return {redis.pcall('INCR', KEYS[1]), redis.call('TYPE', KEYS[1])}", "1", key),
+        command("EVAL", "redis.call('RPUSH', KEYS[1], ARGV[1]); return redis.call('LRANGE', KEYS[1], 0, -1)", "1", key, value),
+        command("EVAL", "return {ARGV[1], tonumber(ARGV[1]), #ARGV, KEYS[1] == KEYS[2], false, 1.9}", "2", key, key, value),
+        command("EVAL", "return redis.call('BLMPOP', 0, 1, KEYS[1], 'LEFT')", "1", key),
+        command("EVAL_RO", "return redis.call('EXISTS', KEYS[1])", "1", key),
+        command("EVAL_RO", "return redis.pcall('DEL', KEYS[1])", "1", key),
     ],
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The same random commands for Tidemark and for Debian's redis-server, every reply compared.
 
-    tests/differential/run.py [--seconds N] [--seed N] [--families a,b]
+    tests/differential/run.py [--seconds N] [--seed N] [--families a,b] [--itself]
 
 A run is many short rounds; a round empties both servers and sends them the same commands, in a random protocol, partly
 in transactions. A round whose replies differ is shrunk to the fewest commands that still show it, and printed as they
@@ -77,13 +77,14 @@ class Connection:
 
 
 class Redis:
-    """Debian's redis-server on a free port, with nothing on disk."""
+    """Debian's redis-server on a free port, with nothing on disk. It looks for waits that are over hz times a second."""
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="differential-")
         self.port = free_port()
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--dir", self.folder.name, "--save", "", "--loglevel", "warning"],
+            ["redis-server", "--port", str(self.port), "--dir", self.folder.name, "--save", "", "--loglevel", "warning",
+             "--hz", "500"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until("redis-server answers", self.answers)
         return self
@@ -219,12 +220,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=datetime.datetime.now(datetime.timezone.utc).date().toordinal())
+    parser.add_argument("--itself", action="store_true", help="redis-server twice: what differs then is the test's fault")
     parser.add_argument("--families", default=",".join(families.FAMILIES))
     options = parser.parse_args()
     names = options.families.split(",")
     print(f"differential: seed {options.seed}, {options.families}", flush=True)
     rounds, sent, found = 0, 0, 0
-    with Node() as node, Redis() as redis:
+    with Redis() if options.itself else Node() as node, Redis() as redis:
         ports = (node.port, redis.port)
         tables, pair = tables_of(ports, names), Pair(ports)
         deadline = time.monotonic() + options.seconds
