@@ -6,7 +6,7 @@ source tools/steps.sh
 # tsan where threads meet (THREADS in src/CMakeLists.txt), fuzz with clang.
 long_forms() {
   export TIDEMARK_LONG=1
-  export TM_SIM_SEEDS=${TM_SIM_SEEDS:-200000} TM_SIM_FLUSH_SEEDS=${TM_SIM_FLUSH_SEEDS:-1000000}
+  export TM_SIM_SEEDS=${TM_SIM_SEEDS:-200000} TM_SIM_CLUSTER_SEEDS=${TM_SIM_CLUSTER_SEEDS:-100000} TM_SIM_FLUSH_SEEDS=${TM_SIM_FLUSH_SEEDS:-1000000}
   export TM_KILL_ROUNDS=${TM_KILL_ROUNDS:-200} TM_FUZZ_SECONDS=${TM_FUZZ_SECONDS:-600}
   export TM_TIDY_FILES=${TM_TIDY_FILES:-1000} TM_LIMIT_FACTOR=${TM_LIMIT_FACTOR:-60}
 }
@@ -98,8 +98,9 @@ run_tests() {
   step 60 "format" cmd_format --check
   step $((120 * factor)) "models (spin)" bash models/check
 
-  step $((1500 * factor)) "build: release" build release programs process_shims
+  step $((1500 * factor)) "build: release" build release programs process_shims worlds
   if $step_ok; then
+    step $((600 * factor)) "simulation of a cluster" run_labelled release world
     if have 'tests/process/test_*.py'; then step $((900 * factor)) "process tests" /usr/bin/python3 tests/process/run.py; fi
     step $((600 * factor)) "client libraries" client_libraries
     if have 'tests/conformance/run.sh'; then step $((900 * factor)) "conformance (Redis's own suite)" bash tests/conformance/run.sh; fi

@@ -22,7 +22,11 @@ Link::Link(engine::Engine& engine, FileSystem& fs, Clock& clock, LinkOptions opt
   status_.primary = options_.primary;
   status_.down_since_ms = clock.WallMicros() / 1000;
   ack_thread_ = std::thread([this] { AckLoop(); });
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::thread([this] {
+    Run();
+    // Others may keep this object for a while; the next link opens the same folder.
+    staging_.reset();
+  });
 }
 
 Link::~Link() { Stop(); }
@@ -35,6 +39,8 @@ void Link::Stop() {
     if (fetching_ != nullptr) fetching_->Stop();
     changed_.SignalAll();
   }
+  // The node and its own thread may both be at it.
+  const MutexLock lock(stop_mutex_);
   if (thread_.joinable()) thread_.join();
   if (ack_thread_.joinable()) ack_thread_.join();
 }

@@ -100,7 +100,8 @@ class Link {
   LinkStatus status_ ABSL_GUARDED_BY(mutex_);
   Staging* fetching_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::atomic<bool> up_{false};
-  Mutex ack_mutex_;  // one acknowledgement at a time
+  Mutex ack_mutex_;   // one acknowledgement at a time
+  Mutex stop_mutex_;  // joins the threads
   std::thread ack_thread_;
   std::thread thread_;
 };

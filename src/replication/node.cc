@@ -348,6 +348,9 @@ void Node::BecomePrimary() {
   }
   if (former != nullptr) former->Stop();
   engine_.SetFollowing(false);
+  if (const absl::Status held = source_.HoldForFormerPrimary(); !held.ok()) {
+    options_.report(fmt::format("replication: no log is held for the former primary: {}", Message(held)));
+  }
   source_.SetPrimary({});
   absl::Status started = StartTimeline();
   if (started.ok()) started = Remember(std::nullopt);

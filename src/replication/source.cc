@@ -137,6 +137,17 @@ void Source::SetPrimary(const std::string& node_id) {
   heir_.clear();
 }
 
+absl::Status Source::HoldForFormerPrimary() {
+  std::string former;
+  {
+    const MutexLock lock(mutex_);
+    former = primary_;
+  }
+  if (former.empty()) return absl::OkStatus();
+  const MutexLock lock(lease_mutex_);
+  return HoldLog(former, engine_.last_end());
+}
+
 void Source::HandOver(const std::string& replica) {
   const MutexLock lock(mutex_);
   heir_ = replica;

@@ -58,6 +58,9 @@ class Source final : public Feed {
   void Tidy();
   // The primary that this node follows, which must not follow it; empty: none. A hand-over is over with it.
   void SetPrimary(const std::string& node_id);
+  // At a promotion: holds the log from the end on for the former primary, as for a replica that is away; it comes back
+  // as one, perhaps after more was written than the log keeps by itself. Nothing when no primary was met.
+  absl::Status HoldForFormerPrimary();
 
   // Caps of replicas' leases, those that are held included. Any thread; waits for the disk.
   void SetLeaseCaps(uint64_t bytes, uint64_t age_micros);
