@@ -238,5 +238,37 @@ void SustainedPuts(benchmark::State& state) {
 }
 BENCHMARK(SustainedPuts)->Arg(32)->Arg(96)->Arg(256)->Iterations(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 
+// Ten rows of a million, from a random one on: dirty (0), persisted in one file (1), or in four files and dirty on top
+// (2); downwards where the second argument is 1.
+void ShortScan(benchmark::State& state) {
+  constexpr size_t kRows = 10;
+  const Folder folder;
+  const auto store = OpenStore(folder, 8ull << 30);
+  const auto keys = ShuffledKeys(kMillion);
+  uint64_t lsn = 0;
+  for (int file = 0; file < (state.range(0) == 2 ? 4 : 1); ++file) {
+    lsn = PutRows(*store, keys, MakeValue(1), lsn);
+    if (state.range(0) != 0) TM_CHECK(store->Persist(SyncNothing).ok());
+  }
+  if (state.range(0) == 2) PutRows(*store, {keys.begin(), keys.begin() + kMillion / 10}, MakeValue(2), lsn);
+  const std::string end = Key(kMillion);
+  const std::string begin = Key(0);
+  size_t next = 0;
+  size_t bytes = 0;
+  const Txn::Visitor visit = [&](std::string_view row, const Value& value) {
+    bytes += row.size() + value.view().size();
+    return true;
+  };
+  for (auto _ : state) {
+    auto reader = store->Read();
+    TM_CHECK((state.range(1) == 0 ? reader.Scan(keys[next], end, kRows, Tier::kDisk, visit)
+                                  : reader.ScanBackward(begin, keys[next], kRows, Tier::kDisk, visit))
+                 .ok());
+    next = (next + 1) % 10'000;
+  }
+  benchmark::DoNotOptimize(bytes);
+}
+BENCHMARK(ShortScan)->ArgsProduct({{0, 1, 2}, {0, 1}});
+
 }  // namespace
 }  // namespace tidemark::kv

@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -477,6 +480,53 @@ TEST_F(EngineTest, ARehearsalHasNoEffectAndSeesItsOwnChanges) {
   });
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(Get("a"), "1");
+}
+
+TEST_F(EngineTest, ScansOfARehearsalSeeItsChangesHoweverManyPagesTheyTake) {
+  std::map<std::string, std::string> model;
+  const auto row_of = [](size_t n) { return fmt::format("\x06row{:05}", n); };
+  ASSERT_TRUE(engine_
+                  ->Write(kv::Tier::kDisk, true,
+                          [&](kv::Txn& txn) {
+                            for (size_t i = 0; i < 6000; i += 2) txn.Put(row_of(i), model[row_of(i)] = "stored");
+                            return absl::OkStatus();
+                          })
+                  .ok());
+  std::mt19937 random(3);
+  const absl::Status status = engine_->Rehearse([&](kv::Txn& txn) -> absl::Status {
+    txn.DeleteRange(row_of(1000), row_of(4000));
+    model.erase(model.lower_bound(row_of(1000)), model.lower_bound(row_of(4000)));
+    for (int i = 0; i < 600; ++i) {
+      const std::string row = row_of(random() % 6000);
+      if (random() % 2 == 0) {
+        txn.Put(row, model[row] = "own");
+      } else {
+        txn.Delete(row);
+        model.erase(row);
+      }
+    }
+    for (int i = 0; i < 200; ++i) {
+      const std::string begin = row_of(random() % 6000);
+      const std::string end = row_of(random() % 6000);
+      const size_t limit = random() % 4 == 0 ? SIZE_MAX : random() % 40;
+      std::vector<std::string> expected;
+      for (auto it = model.lower_bound(begin); it != model.end() && it->first < end; ++it) {
+        expected.push_back(it->first + it->second);
+      }
+      const bool backward = random() % 2 == 0;
+      if (backward) std::reverse(expected.begin(), expected.end());
+      expected.resize(std::min(expected.size(), limit));
+      std::vector<std::string> seen;
+      const kv::Txn::Visitor visit = [&](std::string_view row, const kv::Value& value) {
+        seen.push_back(fmt::format("{}{}", row, value.view()));
+        return true;
+      };
+      TM_RETURN_IF_ERROR(backward ? txn.ScanBackward(begin, end, limit, visit) : txn.Scan(begin, end, limit, visit));
+      EXPECT_EQ(seen, expected);
+    }
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "engine/transactions.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/check.h"
@@ -119,29 +120,70 @@ absl::StatusOr<kv::Value> RehearsalTxn::Get(std::string_view row) {
   return store_.Get(row, kv::Tier::kDisk);
 }
 
-absl::StatusOr<RehearsalTxn::Rows> RehearsalTxn::RowsOf(std::string_view begin, std::string_view end) const {
-  // Own changes hide rows of the store, so a limit cannot be handed down.
-  Rows rows;
-  TM_RETURN_IF_ERROR(store_.Scan(begin, end, std::numeric_limits<size_t>::max(), kv::Tier::kDisk,
-                                 [&](std::string_view row, const kv::Value& value) {
-                                   if (!Covered(row)) rows.emplace(row, value);
-                                   return true;
-                                 }));
-  for (auto it = changes_.lower_bound(begin); it != changes_.end() && it->first < end; ++it) {
-    rows.insert_or_assign(it->first, it->second);
+absl::StatusOr<RehearsalTxn::Page> RehearsalTxn::ReadPage(std::string_view begin, std::string_view end, size_t rows,
+                                                          bool backward) const {
+  Page page;
+  size_t read = 0;
+  std::string last;
+  const Visitor gather = [&](std::string_view row, const kv::Value& value) {
+    ++read;
+    last = row;
+    if (!Covered(row)) page.rows.emplace(row, value);
+    return true;
+  };
+  TM_RETURN_IF_ERROR(backward ? store_.ScanBackward(begin, end, rows, kv::Tier::kDisk, gather)
+                              : store_.Scan(begin, end, rows, kv::Tier::kDisk, gather));
+  // Own changes of the part that was read; a full page ends at its last row.
+  std::string from(begin);
+  std::string to(end);
+  if (read == rows) {
+    if (backward) {
+      from = last;
+      page.rest_begin = begin;
+      page.rest_end = last;
+    } else {
+      to = last + '\0';
+      page.rest_begin = to;
+      page.rest_end = end;
+    }
   }
-  return rows;
+  for (auto it = changes_.lower_bound(from); it != changes_.end() && it->first < to; ++it) {
+    page.rows.insert_or_assign(it->first, it->second);
+  }
+  return page;
+}
+
+// Own changes hide rows of the store, so a limit cannot be handed down: pages that grow.
+absl::Status RehearsalTxn::ScanPages(std::string_view begin, std::string_view end, size_t limit, bool backward,
+                                     const Visitor& visit) const {
+  constexpr size_t kPageMin = 16;
+  constexpr size_t kPageMax = 1024;
+  std::string from(begin);
+  std::string to(end);
+  size_t visited = 0;
+  const auto visit_page = [&](auto row, auto page_end) {
+    for (; row != page_end && visited < limit; ++row) {
+      if (!row->second) continue;
+      ++visited;
+      if (!visit(row->first, row->second)) return false;
+    }
+    return visited < limit;
+  };
+  for (size_t rows = std::clamp(limit, kPageMin, kPageMax); from < to && limit > 0;
+       rows = std::min(2 * rows, kPageMax)) {
+    TM_ASSIGN_OR_RETURN(const Page page, ReadPage(from, to, rows, backward));
+    const bool more =
+        backward ? visit_page(page.rows.rbegin(), page.rows.rend()) : visit_page(page.rows.begin(), page.rows.end());
+    if (!more) break;
+    from = page.rest_begin;
+    to = page.rest_end;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RehearsalTxn::Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) {
   if (changes_.empty() && deleted_ranges_.empty()) return store_.Scan(begin, end, limit, kv::Tier::kDisk, visit);
-  TM_ASSIGN_OR_RETURN(const Rows rows, RowsOf(begin, end));
-  size_t visited = 0;
-  for (const auto& [row, value] : rows) {
-    if (!value) continue;
-    if (visited++ == limit || !visit(row, value)) break;
-  }
-  return absl::OkStatus();
+  return ScanPages(begin, end, limit, /*backward=*/false, visit);
 }
 
 absl::Status RehearsalTxn::ScanBackward(std::string_view begin, std::string_view end, size_t limit,
@@ -149,13 +191,7 @@ absl::Status RehearsalTxn::ScanBackward(std::string_view begin, std::string_view
   if (changes_.empty() && deleted_ranges_.empty()) {
     return store_.ScanBackward(begin, end, limit, kv::Tier::kDisk, visit);
   }
-  TM_ASSIGN_OR_RETURN(const Rows rows, RowsOf(begin, end));
-  size_t visited = 0;
-  for (auto it = rows.rbegin(); it != rows.rend(); ++it) {
-    if (!it->second) continue;
-    if (visited++ == limit || !visit(it->first, it->second)) break;
-  }
-  return absl::OkStatus();
+  return ScanPages(begin, end, limit, /*backward=*/true, visit);
 }
 
 void RehearsalTxn::Put(std::string_view row, std::string_view value) {

@@ -137,8 +137,16 @@ class RehearsalTxn final : public kv::Txn {
   using Rows = absl::btree_map<std::string, kv::Value, std::less<>>;
 
   bool Covered(std::string_view row) const;
-  // The rows of the range, with its own changes.
-  absl::StatusOr<Rows> RowsOf(std::string_view begin, std::string_view end) const;
+  // The first rows of the range that the store has, or downwards the last, with the own changes beside them (null:
+  // deleted), and the rest of the range, empty when that was all.
+  struct Page {
+    Rows rows;
+    std::string rest_begin;
+    std::string rest_end;
+  };
+  absl::StatusOr<Page> ReadPage(std::string_view begin, std::string_view end, size_t rows, bool backward) const;
+  absl::Status ScanPages(std::string_view begin, std::string_view end, size_t limit, bool backward,
+                         const Visitor& visit) const;
 
   kv::Store& store_;
   const Timestamp now_;

@@ -4,11 +4,12 @@
 
 namespace tidemark::kv {
 
-const std::string* DeadRanges::Find(std::string_view row) const {
+std::optional<DeadRanges::Found> DeadRanges::Find(std::string_view row) const {
   auto after = ends_.upper_bound(row);
-  if (after == ends_.begin()) return nullptr;
+  if (after == ends_.begin()) return std::nullopt;
   --after;
-  return after->second > row ? &after->second : nullptr;
+  if (after->second <= row) return std::nullopt;
+  return Found{after->first, after->second};
 }
 
 DeadRanges::Change DeadRanges::Add(std::string_view begin, std::string_view end) {

@@ -4,6 +4,7 @@
 #include <absl/container/btree_map.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,9 +23,13 @@ class DeadRanges {
   };
 
   bool empty() const { return ends_.empty(); }
-  bool Contains(std::string_view row) const { return Find(row) != nullptr; }
-  // The end of the range that holds `row`, or null.
-  const std::string* Find(std::string_view row) const;
+  bool Contains(std::string_view row) const { return Find(row).has_value(); }
+  // The range that holds `row`. The views last until the set changes.
+  struct Found {
+    std::string_view begin;
+    std::string_view end;
+  };
+  std::optional<Found> Find(std::string_view row) const;
   // `begin` < `end`.
   Change Add(std::string_view begin, std::string_view end);
   // Changes are undone in the opposite order of the Adds.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -134,6 +135,31 @@ void DirtyOrder::Cursor::Descend() {
   while (!path_.empty() && path_.back().at->second.layer() != nullptr) {
     const Places& below = path_.back().at->second.layer()->places;
     path_.push_back({below.begin(), below.end()});
+  }
+}
+
+DirtyOrder::DownCursor::DownCursor(const DirtyOrder& order, std::string_view key) {
+  const Layer* layer = &order.root_;
+  for (size_t offset = 0; layer != nullptr; offset += Slice::kBytes) {
+    const Slice slice = SliceAt(key, offset);
+    const auto at = layer->places.lower_bound(slice);
+    path_.push_back({at, layer->places.begin()});
+    // All of another slice lies above `key`, as does a key that goes on where `key` ends.
+    if (at == layer->places.end() || !(at->first == slice)) break;
+    layer = at->second.layer();
+    if (layer == nullptr && at->second.entry()->key() < key) return;
+  }
+  StepDown();
+}
+
+void DirtyOrder::DownCursor::Next() { StepDown(); }
+
+void DirtyOrder::DownCursor::StepDown() {
+  while (!path_.empty() && path_.back().at == path_.back().begin) path_.pop_back();
+  if (path_.empty()) return;
+  --path_.back().at;
+  while (const Layer* below = path_.back().at->second.layer()) {
+    path_.push_back({std::prev(below->places.end()), below->places.begin()});
   }
 }
 

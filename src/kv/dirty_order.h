@@ -89,6 +89,26 @@ class DirtyOrder {
     absl::InlinedVector<Step, 6> path_;
   };
 
+  // The same downwards.
+  class DownCursor {
+   public:
+    // At the last row whose key is below `key`.
+    DownCursor(const DirtyOrder& order, std::string_view key);
+    bool Valid() const { return !path_.empty(); }
+    Entry* entry() const { return path_.back().at->second.entry(); }
+    void Next();
+
+   private:
+    struct Step {
+      Places::const_iterator at;
+      Places::const_iterator begin;
+    };
+    // From the place at hand, which is visited already or above the start, to the entry before it.
+    void StepDown();
+
+    absl::InlinedVector<Step, 6> path_;
+  };
+
  private:
   static Slice SliceAt(std::string_view key, size_t offset);
   static void FreeBelow(Layer& layer);

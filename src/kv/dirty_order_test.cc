@@ -39,6 +39,17 @@ class DirtyOrderTest : public testing::Test {
     return keys;
   }
 
+  std::vector<std::string> KeysBelow(const std::string& key) const {
+    std::vector<std::string> keys;
+    for (DirtyOrder::DownCursor at(order_, key); at.Valid(); at.Next()) keys.emplace_back(at.entry()->key());
+    return keys;
+  }
+  std::vector<std::string> ModelBelow(const std::string& key) const {
+    std::vector<std::string> keys;
+    for (auto it = model_.lower_bound(key); it != model_.begin();) keys.push_back((--it)->first);
+    return keys;
+  }
+
   DirtyOrder order_;
   std::map<std::string, Entry*> model_;
 };
@@ -55,6 +66,8 @@ TEST_F(DirtyOrderTest, KeysThatDifferInTrailingZerosOrWhereTheyEndKeepByteOrder)
     EXPECT_TRUE(order_.Contains(key));
     EXPECT_EQ(KeysFrom(key), ModelFrom(key));
     EXPECT_EQ(KeysFrom(key + '\0'), ModelFrom(key + '\0'));
+    EXPECT_EQ(KeysBelow(key), ModelBelow(key));
+    EXPECT_EQ(KeysBelow(key + '\0'), ModelBelow(key + '\0'));
   }
   EXPECT_FALSE(order_.Contains("123456781234567"));
 }
@@ -79,11 +92,13 @@ TEST_F(DirtyOrderTest, AgreesWithAMap) {
     if (i % 200 == 0) {
       const std::string from = random_key();
       ASSERT_EQ(KeysFrom(from), ModelFrom(from));
+      ASSERT_EQ(KeysBelow(from), ModelBelow(from));
     }
   }
   while (!model_.empty()) Erase(model_.begin()->first);
   EXPECT_TRUE(order_.empty());
   EXPECT_FALSE(DirtyOrder::Cursor(order_).Valid());
+  EXPECT_FALSE(DirtyOrder::DownCursor(order_, "z").Valid());
 }
 
 TEST_F(DirtyOrderTest, ALongCommonPrefixIsNoDepthOfTheStack) {
@@ -92,6 +107,7 @@ TEST_F(DirtyOrderTest, ALongCommonPrefixIsNoDepthOfTheStack) {
   Insert(prefix + "b");
   EXPECT_EQ(KeysFrom("").size(), 2u);
   EXPECT_EQ(KeysFrom(prefix + "b").size(), 1u);
+  EXPECT_EQ(KeysBelow(prefix + "b").size(), 1u);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+#include <rocksdb/perf_context.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdarg>
@@ -156,20 +158,55 @@ rocksdb::Options DbOptions(uint64_t ingest_bytes) {
   return options;
 }
 
-// Over rows below `end`; empty means no bound.
-std::unique_ptr<RocksIterator> BoundedIterator(rocksdb::DB& db, rocksdb::ReadOptions options, std::string_view end) {
-  auto bound_bytes = std::make_unique<std::string>(end);
-  auto bound = std::make_unique<rocksdb::Slice>(*bound_bytes);
-  if (!end.empty()) options.iterate_upper_bound = bound.get();
-  return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db.NewIterator(options)),
-                                         std::move(bound_bytes), std::move(bound));
-}
-
 }  // namespace
 
-// Remembers the background error, which RocksDB itself only reports to the next writer.
+struct RocksIterator::Bounds {
+  std::string begin;
+  std::string end;
+  rocksdb::Slice lower;
+  rocksdb::Slice upper;
+};
+
+// Iterators that nobody uses, each of the moment between two changes of RocksDB's files. They are let go at every
+// change: they would miss what was ingested, and keep files that a compaction has replaced.
+class Rocks::Resting {
+ public:
+  // Of the files as they are now, or null.
+  std::unique_ptr<RocksIterator> Take(Tier tier, uint64_t* version) {
+    MutexLock lock(mutex_);
+    *version = version_;
+    auto& resting = resting_[tier == Tier::kMemory ? 0 : 1];
+    if (resting.empty()) return nullptr;
+    std::unique_ptr<RocksIterator> iterator = std::move(resting.back());
+    resting.pop_back();
+    return iterator;
+  }
+  // Not after an error, which RocksDB's iterators may hold on to.
+  void GiveBack(std::unique_ptr<RocksIterator> iterator, Tier tier, uint64_t version) {
+    MutexLock lock(mutex_);
+    auto& resting = resting_[tier == Tier::kMemory ? 0 : 1];
+    if (version == version_ && resting.size() < kRestingMax) resting.push_back(std::move(iterator));
+  }
+  void FilesHaveChanged() {
+    std::array<std::vector<std::unique_ptr<RocksIterator>>, 2> gone;
+    MutexLock lock(mutex_);
+    ++version_;
+    gone.swap(resting_);
+  }
+
+ private:
+  static constexpr size_t kRestingMax = 16;
+
+  Mutex mutex_;
+  uint64_t version_ = 0;
+  std::array<std::vector<std::unique_ptr<RocksIterator>>, 2> resting_;
+};
+
+// Remembers the background error, which RocksDB itself only reports to the next writer, and tells of new files.
 class Rocks::Listener : public rocksdb::EventListener {
  public:
+  explicit Listener(std::shared_ptr<Resting> resting) : resting_(std::move(resting)) {}
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override { resting_->FilesHaveChanged(); }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     MutexLock lock(mutex_);
     error_ = error->ToString();
@@ -189,17 +226,29 @@ class Rocks::Listener : public rocksdb::EventListener {
   }
 
  private:
+  const std::shared_ptr<Resting> resting_;
   Mutex mutex_;
   std::string error_;
 };
 
-RocksIterator::RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::unique_ptr<std::string> end,
-                             std::unique_ptr<rocksdb::Slice> bound)
-    : end_(std::move(end)), bound_(std::move(bound)), iterator_(std::move(iterator)) {}
+RocksIterator::RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::unique_ptr<Bounds> bounds)
+    : bounds_(std::move(bounds)), iterator_(std::move(iterator)) {}
 RocksIterator::~RocksIterator() = default;
+void RocksIterator::SetBounds(std::string_view begin, std::string_view end) {
+  bounds_->begin.assign(begin);
+  bounds_->end.assign(end);
+  bounds_->lower = bounds_->begin;
+  bounds_->upper = bounds_->end;
+}
 void RocksIterator::Seek(std::string_view row) { iterator_->Seek(ToSlice(row)); }
+void RocksIterator::SeekBelow(std::string_view row) {
+  iterator_->SeekForPrev(ToSlice(row));
+  if (iterator_->Valid() && FromSlice(iterator_->key()) == row) iterator_->Prev();
+}
 void RocksIterator::Next() { iterator_->Next(); }
-bool RocksIterator::Valid() const { return iterator_->Valid(); }
+void RocksIterator::Prev() { iterator_->Prev(); }
+// Downwards RocksDB compares with the lower bound only in a file that reached below it when the file was opened.
+bool RocksIterator::Valid() const { return iterator_->Valid() && FromSlice(iterator_->key()) >= bounds_->begin; }
 std::string_view RocksIterator::row() const { return FromSlice(iterator_->key()); }
 std::string_view RocksIterator::value() const { return FromSlice(iterator_->value()); }
 absl::Status RocksIterator::status() const { return FromRocks(iterator_->status(), "scan"); }
@@ -211,7 +260,12 @@ std::unique_ptr<RocksIterator> RocksMoment::NewIterator(std::string_view end) co
   rocksdb::ReadOptions options;
   options.snapshot = snapshot_;
   options.fill_cache = false;
-  return BoundedIterator(db_, options, end);
+  auto bounds = std::make_unique<RocksIterator::Bounds>();
+  bounds->end.assign(end);
+  bounds->upper = bounds->end;
+  options.iterate_upper_bound = &bounds->upper;
+  return std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_.NewIterator(options)),
+                                         std::move(bounds));
 }
 
 RowFile::RowFile(std::string path) : path_(std::move(path)) {}
@@ -242,9 +296,12 @@ absl::StatusOr<uint64_t> RowFile::Finish() {
   return info.file_size;
 }
 
-Rocks::Rocks(std::string folder) : folder_(std::move(folder)), listener_(std::make_shared<Listener>()) {}
+Rocks::Rocks(std::string folder)
+    : folder_(std::move(folder)),
+      resting_(std::make_shared<Resting>()),
+      listener_(std::make_shared<Listener>(resting_)) {}
 
-Rocks::~Rocks() = default;
+Rocks::~Rocks() { resting_->FilesHaveChanged(); }
 
 std::string Rocks::RowFilePath() const { return folder_ + "/persist.tmp"; }
 
@@ -281,10 +338,46 @@ absl::StatusOr<Value> Rocks::Get(std::string_view row, Tier tier) {
   return Value(FromSlice(value));
 }
 
-std::unique_ptr<RocksIterator> Rocks::NewIterator(std::string_view end, Tier tier) {
-  rocksdb::ReadOptions options;
-  if (tier == Tier::kMemory) options.read_tier = rocksdb::kBlockCacheTier;
-  return BoundedIterator(*db_, options, end);
+// Blocks that this thread has not found in the cache. RocksDB 7.8.3 loses the error of a block that it may not read
+// when the block's file has a deleted range: LevelIterator then goes on as if the file had ended ("iterator may return
+// incorrect result for DeleteRange() users if there was an error reading from a file", repaired in 8.1). So whether
+// something was missing is asked of what counts the misses.
+uint64_t BlockMisses() {
+  rocksdb::PerfContext* const context = rocksdb::get_perf_context();
+  if (!context->per_level_perf_context_enabled) context->EnablePerLevelPerfContext();
+  uint64_t misses = 0;
+  for (const auto& [level, counts] : *context->level_to_perf_context) misses += counts.block_cache_miss_count;
+  return misses;
+}
+
+Rocks::Lent::Lent(Resting& resting, Tier tier)
+    : resting_(resting),
+      tier_(tier),
+      misses_before_(tier == Tier::kMemory ? BlockMisses() : 0),
+      iterator_(resting.Take(tier, &version_)) {}
+
+Rocks::Lent::~Lent() {
+  if (Finish().ok()) resting_.GiveBack(std::move(iterator_), tier_, version_);
+}
+
+absl::Status Rocks::Lent::Finish() const {
+  TM_RETURN_IF_ERROR(iterator_->status());
+  return tier_ == Tier::kMemory && BlockMisses() != misses_before_ ? ColdRow() : absl::OkStatus();
+}
+
+std::unique_ptr<Rocks::Lent> Rocks::Iterate(std::string_view begin, std::string_view end, Tier tier) {
+  auto lent = std::make_unique<Lent>(*resting_, tier);
+  if (lent->iterator_ == nullptr) {
+    rocksdb::ReadOptions options;
+    if (tier == Tier::kMemory) options.read_tier = rocksdb::kBlockCacheTier;
+    auto bounds = std::make_unique<RocksIterator::Bounds>();
+    options.iterate_lower_bound = &bounds->lower;
+    options.iterate_upper_bound = &bounds->upper;
+    lent->iterator_ = std::make_unique<RocksIterator>(std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options)),
+                                                      std::move(bounds));
+  }
+  (*lent)->SetBounds(begin, end);
+  return lent;
 }
 
 std::unique_ptr<RocksMoment> Rocks::TakeMoment() { return std::make_unique<RocksMoment>(*db_); }
@@ -308,7 +401,9 @@ absl::Status Rocks::Ingest() {
   rocksdb::IngestExternalFileOptions options;
   options.move_files = true;
   options.write_global_seqno = false;
-  return FromRocks(db_->IngestExternalFile({RowFilePath()}, options), "ingest a file of rows");
+  const rocksdb::Status ingested = db_->IngestExternalFile({RowFilePath()}, options);
+  resting_->FilesHaveChanged();
+  return FromRocks(ingested, "ingest a file of rows");
 }
 
 absl::Status Rocks::Checkpoint(const std::string& folder) {

@@ -26,11 +26,18 @@ namespace tidemark::kv {
 
 class RocksIterator {
  public:
-  RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::unique_ptr<std::string> end,
-                std::unique_ptr<rocksdb::Slice> bound);
+  // Begin and end of the rows it visits. RocksDB keeps pointers to these and looks at them at each seek.
+  struct Bounds;
+  RocksIterator(std::unique_ptr<rocksdb::Iterator> iterator, std::unique_ptr<Bounds> bounds);
   ~RocksIterator();
+  // Before a Seek: the rows with begin ≤ row < end.
+  void SetBounds(std::string_view begin, std::string_view end);
   void Seek(std::string_view row);
+  // To the last row below `row`.
+  void SeekBelow(std::string_view row);
   void Next();
+  void Prev();
+  // True on a row of the range.
   bool Valid() const;
   std::string_view row() const;
   std::string_view value() const;
@@ -38,8 +45,7 @@ class RocksIterator {
   absl::Status status() const;
 
  private:
-  std::unique_ptr<std::string> end_;
-  std::unique_ptr<rocksdb::Slice> bound_;
+  std::unique_ptr<Bounds> bounds_;
   std::unique_ptr<rocksdb::Iterator> iterator_;
 };
 
@@ -91,8 +97,32 @@ class Rocks {
 
   // Null when there is no such row; ColdRow() when tier is kMemory and RocksDB would have to read the disk.
   absl::StatusOr<Value> Get(std::string_view row, Tier tier);
-  // Sees the moment of this call. Rows below `end`; empty means no bound.
-  std::unique_ptr<RocksIterator> NewIterator(std::string_view end, Tier tier);
+
+  // Sees everything that was ingested before this call, and rests when it goes: making an iterator costs more than a
+  // short scan with it, and what RocksDB has changes at an Ingest only.
+  class Resting;
+  class Lent {
+   public:
+    Lent(Resting& resting, Tier tier);
+    ~Lent();
+    Lent(const Lent&) = delete;
+    Lent& operator=(const Lent&) = delete;
+    RocksIterator& operator*() const { return *iterator_; }
+    RocksIterator* operator->() const { return iterator_.get(); }
+    // Call once no more rows are wanted. With Tier::kMemory, ColdRow() when a block was not in memory: rows may have
+    // been passed over then without an error (rocks.cc). On the thread that made it.
+    absl::Status Finish() const;
+
+   private:
+    friend class Rocks;
+    Resting& resting_;
+    const Tier tier_;
+    const uint64_t misses_before_;
+    uint64_t version_ = 0;
+    std::unique_ptr<RocksIterator> iterator_;
+  };
+  // Over the rows with begin ≤ row < end; goes before this object does.
+  std::unique_ptr<Lent> Iterate(std::string_view begin, std::string_view end, Tier tier);
 
   // Goes before this object does.
   std::unique_ptr<RocksMoment> TakeMoment();
@@ -122,6 +152,7 @@ class Rocks {
 
   const std::string folder_;
   std::shared_ptr<rocksdb::Cache> block_cache_;
+  std::shared_ptr<Resting> resting_;
   std::shared_ptr<Listener> listener_;
   std::unique_ptr<rocksdb::Options> row_file_options_;
   std::unique_ptr<rocksdb::DB> db_;

@@ -1,10 +1,11 @@
 // Scans: a merge of RocksDB with the dirty rows, which are newer and win. With the lock held the dirty orders are
 // walked in place; without it, what the scan can need of them is copied out in the lock section in which RocksDB's
 // iterator is made.
-#include <limits>
+#include <memory>
 #include <optional>
 #include <shared_mutex>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -13,11 +14,17 @@
 
 namespace tidemark::kv {
 
+enum class ScanOrder : bool { kUp, kDown };
+
 // The dirty rows of a range, frozen and not, as one sequence; absent rows included. The lock is held.
+template <ScanOrder kOrder>
 class LiveOverlay {
  public:
   LiveOverlay(const Store& store, std::string_view begin, std::string_view end)
-      : end_(end), dirty_(store.dirty_, begin), frozen_(store.frozen_.order, begin) {
+      : begin_(begin),
+        end_(end),
+        dirty_(store.dirty_, kOrder == ScanOrder::kUp ? begin : end),
+        frozen_(store.frozen_.order, kOrder == ScanOrder::kUp ? begin : end) {
     Find();
   }
   bool Valid() const { return entry_ != nullptr; }
@@ -31,15 +38,23 @@ class LiveOverlay {
   }
 
  private:
+  using Cursor = std::conditional_t<kOrder == ScanOrder::kUp, DirtyOrder::Cursor, DirtyOrder::DownCursor>;
+
+  static bool ComesFirst(const Entry& a, const Entry& b) {
+    return kOrder == ScanOrder::kUp ? a.key() < b.key() : b.key() < a.key();
+  }
   void Find() {
     entry_ = dirty_.Valid() ? dirty_.entry() : nullptr;
-    if (frozen_.Valid() && (entry_ == nullptr || frozen_.entry()->key() < entry_->key())) entry_ = frozen_.entry();
-    if (entry_ != nullptr && entry_->key() >= end_) entry_ = nullptr;
+    if (frozen_.Valid() && (entry_ == nullptr || ComesFirst(*frozen_.entry(), *entry_))) entry_ = frozen_.entry();
+    if (entry_ == nullptr) return;
+    const bool over = kOrder == ScanOrder::kUp ? entry_->key() >= end_ : entry_->key() < begin_;
+    if (over) entry_ = nullptr;
   }
 
+  std::string_view begin_;
   std::string_view end_;
-  DirtyOrder::Cursor dirty_;
-  DirtyOrder::Cursor frozen_;
+  Cursor dirty_;
+  Cursor frozen_;
   const Entry* entry_ = nullptr;
 };
 
@@ -48,7 +63,8 @@ namespace {
 // A copy of what a scan for `limit` rows can need: it ends after so many rows that exist.
 class CopiedOverlay {
  public:
-  CopiedOverlay(LiveOverlay live, size_t limit) {
+  template <ScanOrder kOrder>
+  CopiedOverlay(LiveOverlay<kOrder> live, size_t limit) {
     for (size_t found = 0; live.Valid() && found < limit; live.Next()) {
       if (live.value()) ++found;
       keys_.append(live.row());
@@ -72,11 +88,17 @@ class CopiedOverlay {
 };
 
 // RocksDB's rows without those that deleted ranges hide.
+template <ScanOrder kOrder>
 class LivingRows {
  public:
-  LivingRows(RocksIterator& rocks, const DeadRanges& dead, const DeadRanges& frozen_dead, std::string_view begin)
+  // `start`: where the scan begins, itself not part of a range that is visited downwards.
+  LivingRows(RocksIterator& rocks, const DeadRanges& dead, const DeadRanges& frozen_dead, std::string_view start)
       : rocks_(rocks), dead_(dead), frozen_dead_(frozen_dead) {
-    rocks_.Seek(begin);
+    if constexpr (kOrder == ScanOrder::kUp) {
+      rocks_.Seek(start);
+    } else {
+      rocks_.SeekBelow(start);
+    }
     SkipDead();
   }
   bool Valid() const { return rocks_.Valid(); }
@@ -84,17 +106,25 @@ class LivingRows {
   Value value() const { return Value(rocks_.value()); }
   absl::Status status() const { return rocks_.status(); }
   void Next() {
-    rocks_.Next();
+    if constexpr (kOrder == ScanOrder::kUp) {
+      rocks_.Next();
+    } else {
+      rocks_.Prev();
+    }
     SkipDead();
   }
 
  private:
   void SkipDead() {
     while (rocks_.Valid()) {
-      const std::string* end = dead_.Find(rocks_.row());
-      if (end == nullptr) end = frozen_dead_.Find(rocks_.row());
-      if (end == nullptr) return;
-      rocks_.Seek(*end);
+      std::optional<DeadRanges::Found> range = dead_.Find(rocks_.row());
+      if (!range) range = frozen_dead_.Find(rocks_.row());
+      if (!range) return;
+      if constexpr (kOrder == ScanOrder::kUp) {
+        rocks_.Seek(range->end);
+      } else {
+        rocks_.SeekBelow(range->begin);
+      }
     }
   }
 
@@ -103,12 +133,15 @@ class LivingRows {
   const DeadRanges& frozen_dead_;
 };
 
-template <typename Overlay>
-absl::Status Merge(Overlay& overlay, LivingRows& rows, size_t limit, const Txn::Visitor& visit) {
+template <ScanOrder kOrder, typename Overlay>
+absl::Status Merge(Overlay& overlay, LivingRows<kOrder>& rows, size_t limit, const Txn::Visitor& visit) {
   for (size_t visited = 0; visited < limit;) {
     if (!rows.Valid()) TM_RETURN_IF_ERROR(rows.status());
     if (!overlay.Valid() && !rows.Valid()) break;
-    const int order = !overlay.Valid() ? 1 : (!rows.Valid() ? -1 : overlay.row().compare(rows.row()));
+    int order = !overlay.Valid() ? 1 : -1;
+    if (overlay.Valid() && rows.Valid()) {
+      order = kOrder == ScanOrder::kUp ? overlay.row().compare(rows.row()) : rows.row().compare(overlay.row());
+    }
     if (order > 0) {
       if (!visit(rows.row(), rows.value())) break;
       if (++visited < limit) rows.Next();
@@ -124,71 +157,70 @@ absl::Status Merge(Overlay& overlay, LivingRows& rows, size_t limit, const Txn::
   return absl::OkStatus();
 }
 
-constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-
-// The rows of a range upwards, to be visited downwards.
-class Reversed {
- public:
-  Txn::Visitor Gather() {
-    return [this](std::string_view row, const Value& value) {
-      rows_.emplace_back(row, value);
-      return true;
-    };
-  }
-  void Visit(size_t limit, const Txn::Visitor& visit) const {
-    size_t visited = 0;
-    for (auto row = rows_.rbegin(); row != rows_.rend() && visited < limit; ++row, ++visited) {
-      if (!visit(row->first, row->second)) break;
-    }
-  }
-
- private:
-  std::vector<std::pair<std::string, Value>> rows_;
+// What a scan needs of the store once the lock is let go.
+struct Moment {
+  std::optional<CopiedOverlay> overlay;
+  DeadRanges dead;
+  DeadRanges frozen_dead;
+  std::unique_ptr<Rocks::Lent> rocks;
 };
+
+template <ScanOrder kOrder>
+absl::Status ScanMoment(Moment& moment, std::string_view begin, std::string_view end, size_t limit,
+                        const Txn::Visitor& visit) {
+  LivingRows<kOrder> living(**moment.rocks, moment.dead, moment.frozen_dead, kOrder == ScanOrder::kUp ? begin : end);
+  TM_RETURN_IF_ERROR(Merge(*moment.overlay, living, limit, visit));
+  return moment.rocks->Finish();
+}
 
 }  // namespace
 
 absl::Status Store::Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier,
                          const Txn::Visitor& visit) {
   if (limit == 0 || begin >= end) return absl::OkStatus();
-  std::optional<CopiedOverlay> overlay;
-  std::unique_ptr<RocksIterator> rocks;
-  DeadRanges dead;
-  DeadRanges frozen_dead;
+  Moment moment;
   {
     std::shared_lock lock(lock_);
-    overlay.emplace(LiveOverlay(*this, begin, end), limit);
-    dead_.CopyOverlap(begin, end, &dead);
-    frozen_.dead.CopyOverlap(begin, end, &frozen_dead);
-    rocks = rocks_->NewIterator(end, tier);
+    moment.overlay.emplace(LiveOverlay<ScanOrder::kUp>(*this, begin, end), limit);
+    dead_.CopyOverlap(begin, end, &moment.dead);
+    frozen_.dead.CopyOverlap(begin, end, &moment.frozen_dead);
+    moment.rocks = rocks_->Iterate(begin, end, tier);
   }
-  LivingRows rows(*rocks, dead, frozen_dead, begin);
-  return Merge(*overlay, rows, limit, visit);
+  return ScanMoment<ScanOrder::kUp>(moment, begin, end, limit, visit);
+}
+
+absl::Status Store::ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
+                                 const Txn::Visitor& visit) {
+  if (limit == 0 || begin >= end) return absl::OkStatus();
+  Moment moment;
+  {
+    std::shared_lock lock(lock_);
+    moment.overlay.emplace(LiveOverlay<ScanOrder::kDown>(*this, begin, end), limit);
+    dead_.CopyOverlap(begin, end, &moment.dead);
+    frozen_.dead.CopyOverlap(begin, end, &moment.frozen_dead);
+    moment.rocks = rocks_->Iterate(begin, end, tier);
+  }
+  return ScanMoment<ScanOrder::kDown>(moment, begin, end, limit, visit);
 }
 
 absl::Status Store::View::Scan(std::string_view begin, std::string_view end, size_t limit, Tier tier,
                                const Txn::Visitor& visit) {
   if (limit == 0 || begin >= end) return absl::OkStatus();
-  LiveOverlay overlay(store_, begin, end);
-  const std::unique_ptr<RocksIterator> rocks = store_.rocks_->NewIterator(end, tier);
-  LivingRows rows(*rocks, store_.dead_, store_.frozen_.dead, begin);
-  return Merge(overlay, rows, limit, visit);
-}
-
-absl::Status Store::ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
-                                 const Txn::Visitor& visit) {
-  Reversed rows;
-  TM_RETURN_IF_ERROR(Scan(begin, end, kNoLimit, tier, rows.Gather()));
-  rows.Visit(limit, visit);
-  return absl::OkStatus();
+  LiveOverlay<ScanOrder::kUp> overlay(store_, begin, end);
+  const std::unique_ptr<Rocks::Lent> rocks = store_.rocks_->Iterate(begin, end, tier);
+  LivingRows<ScanOrder::kUp> living(**rocks, store_.dead_, store_.frozen_.dead, begin);
+  TM_RETURN_IF_ERROR(Merge(overlay, living, limit, visit));
+  return rocks->Finish();
 }
 
 absl::Status Store::View::ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
                                        const Txn::Visitor& visit) {
-  Reversed rows;
-  TM_RETURN_IF_ERROR(Scan(begin, end, kNoLimit, tier, rows.Gather()));
-  rows.Visit(limit, visit);
-  return absl::OkStatus();
+  if (limit == 0 || begin >= end) return absl::OkStatus();
+  LiveOverlay<ScanOrder::kDown> overlay(store_, begin, end);
+  const std::unique_ptr<Rocks::Lent> rocks = store_.rocks_->Iterate(begin, end, tier);
+  LivingRows<ScanOrder::kDown> living(**rocks, store_.dead_, store_.frozen_.dead, end);
+  TM_RETURN_IF_ERROR(Merge(overlay, living, limit, visit));
+  return rocks->Finish();
 }
 
 }  // namespace tidemark::kv

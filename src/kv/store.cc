@@ -55,7 +55,8 @@ absl::Status Store::LoadState(uint16_t databases) {
   persisted_ = lsn.value;
   applied_ = lsn.value;
 
-  const auto rows = rocks_->NewIterator(kDbRowEnd, Tier::kDisk);
+  const auto lent = rocks_->Iterate(kDbRowPrefix, kDbRowEnd, Tier::kDisk);
+  RocksIterator* const rows = &**lent;
   for (rows->Seek(kDbRowPrefix); rows->Valid(); rows->Next()) {
     TM_ASSIGN_OR_RETURN(const DbIndex db, DecodeDbRowKey(rows->row()));
     TM_ASSIGN_OR_RETURN(const DbState state, DecodeDbState(rows->value()));

@@ -40,6 +40,8 @@
 namespace tidemark::kv {
 
 class Rocks;
+enum class ScanOrder : bool;
+template <ScanOrder>
 class LiveOverlay;
 
 struct StoreOptions {
@@ -180,6 +182,7 @@ class Store {
   void TEST_SetReadListener(std::function<void()> listener) { test_read_listener_ = std::move(listener); }
 
  private:
+  template <ScanOrder>
   friend class LiveOverlay;
 
   // One step that UndoTo takes back.

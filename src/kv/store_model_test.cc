@@ -2,6 +2,8 @@
 // back after a crash. Sizes are tiny, so that every path is met: eviction, cold reads, cuts within cuts, compactions.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <random>
 
 #include "kv/test_store.h"
@@ -145,15 +147,48 @@ class ModelRun {
   void CheckScan() {
     const auto [begin, end] = RandomRange();
     const size_t limit = Below(3) == 0 ? kNoLimit : 1 + Below(20);
-    Rows expected;
-    for (auto it = now_.rows.lower_bound(begin); it != now_.rows.lower_bound(end) && expected.size() < limit; ++it) {
-      expected.insert(*it);
+    const auto first = now_.rows.lower_bound(begin);
+    const auto last = now_.rows.lower_bound(end);
+    const auto size = static_cast<size_t>(std::distance(first, last));
+    const auto taken = static_cast<std::ptrdiff_t>(std::min(limit, size));
+    const Rows head(first, std::next(first, taken));
+    const Rows tail(std::prev(last, taken), last);
+    switch (Below(5)) {
+      case 0:
+        EXPECT_EQ(ScanRows(*store_, begin, end, limit), head);
+        break;
+      case 1:
+        EXPECT_EQ(ScanRowsBackward(*store_, begin, end, limit), tail);
+        break;
+      case 2: {
+        auto reader = store_->Read();
+        EXPECT_EQ(ScanRows(reader, begin, end, limit), head);
+        break;
+      }
+      case 3: {
+        auto reader = store_->Read();
+        EXPECT_EQ(ScanRowsBackward(reader, begin, end, limit), tail);
+        break;
+      }
+      default:
+        CheckScanOfMemory(begin, end, limit, head, tail);
     }
-    if (Below(2) == 0) {
-      EXPECT_EQ(ScanRows(*store_, begin, end, limit), expected);
+  }
+
+  void CheckScanOfMemory(std::string_view begin, std::string_view end, size_t limit, const Rows& head,
+                         const Rows& tail) {
+    const bool backward = Below(2) == 0;
+    Rows rows;
+    const Txn::Visitor visit = [&](std::string_view row, const Value& value) {
+      rows.emplace(row, value.view());
+      return true;
+    };
+    const absl::Status status = backward ? store_->ScanBackward(begin, end, limit, Tier::kMemory, visit)
+                                         : store_->Scan(begin, end, limit, Tier::kMemory, visit);
+    if (status.ok()) {
+      EXPECT_EQ(rows, backward ? tail : head);
     } else {
-      auto reader = store_->Read();
-      EXPECT_EQ(ScanRows(reader, begin, end, limit), expected);
+      EXPECT_TRUE(IsColdRow(status)) << status;
     }
   }
 
@@ -216,7 +251,8 @@ class ModelRun {
 };
 
 TEST(StoreModel, RandomWorkAgreesWithAMap) {
-  for (uint32_t seed = 1; seed <= 6 && !HasFailure(); ++seed) {
+  for (uint32_t seed = 1;
+       seed <= 20 && !HasFailure(); ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     ModelRun(seed).Run(300);
   }

@@ -62,6 +62,21 @@ Rows ScanRows(Scanned& from, std::string_view begin = kFirstRow, std::string_vie
   return rows;
 }
 
+// The last `limit` rows of [begin, end), read downwards.
+template <typename Scanned>
+Rows ScanRowsBackward(Scanned& from, std::string_view begin, std::string_view end, size_t limit) {
+  Rows rows;
+  const absl::Status status =
+      from.ScanBackward(begin, end, limit, Tier::kDisk, [&](std::string_view row, const Value& value) {
+        EXPECT_TRUE(value);
+        EXPECT_TRUE(rows.empty() || row < rows.begin()->first);
+        rows.emplace(row, value.view());
+        return true;
+      });
+  EXPECT_TRUE(status.ok()) << status;
+  return rows;
+}
+
 // The row's value, or "(none)".
 template <typename Read>
 std::string GetRow(Read& from, std::string_view row) {
