@@ -29,7 +29,11 @@ BlockedClients::StandIn::StandIn(const Client& client) {
 
 BlockedClients::Waiter::Waiter(uint64_t arrival, const Client& caller, const CommandSpec& command, Args words,
                                KeyWait key_wait)
-    : number(arrival), spec(&command), args(words.begin(), words.end()), wait(std::move(key_wait)), client(caller) {}
+    : number(arrival),
+      spec(&command),
+      args(key_wait.args.empty() ? std::vector<std::string>(words.begin(), words.end()) : key_wait.args),
+      wait(std::move(key_wait)),
+      client(caller) {}
 
 std::shared_ptr<Deferred> BlockedClients::Add(const Client& client, const CommandSpec& spec, Args args, KeyWait wait) {
   const MutexLock lock(mutex_);

@@ -32,10 +32,10 @@ using Args = std::span<const std::string_view>;
 //   returns OK without having changed or written anything; in EXEC or a script, where it may not, it replies with what
 //   means nothing. The dispatcher notes the waiter before the transaction ends, so that no change falls between.
 // - Each time that a committed transaction has changed one of the keys (whatever did: LPUSH, RENAME, RESTORE, SWAPDB,
-//   also their removal), the handler runs again with the same arguments in a transaction of the same kind, over the
-//   database of then, with `ready_key` set to that key: it looks at that one alone. What is not there, or has another
-//   type, makes it set `key_wait` once more (only that it is set counts), and it keeps its place in the line. A reply
-//   or an error ends the waiting.
+//   also their removal), the handler runs again with the same arguments (or `args`) in a transaction of the same kind,
+//   over the database of then, with `ready_key` set to that key: it looks at that one alone. What is not there, or has
+//   another type, makes it set `key_wait` once more (only that it is set counts), and it keeps its place in the line. A
+//   reply or an error ends the waiting.
 // - A key's waiters are served in order of arrival, keys in order of their changes, all by the thread that committed,
 //   before it runs its next command. `ctx.client` then is a stand-in with what the client was when it began to wait.
 struct KeyWait {
@@ -45,6 +45,9 @@ struct KeyWait {
   // What one waiter of this command's group finds missing at a key, every other of the group finds missing: they are
   // not tried then. False for streams, whose waiters differ in ids and groups.
   bool alike = true;
+  // The arguments with which the handler runs again, where those of the request would mean something else by then
+  // (XREAD's "$"); empty: the same.
+  std::vector<std::string> args = {};
 };
 
 // What a handler works with. `keys` is there for commands with kWrite or kReadonly only.

@@ -54,6 +54,9 @@ absl::Status Encoding(Context& ctx) {
     case types::Type::kList:
       ctx.out.Bulk("quicklist");
       break;
+    case types::Type::kStream:
+      ctx.out.Bulk("stream");
+      break;
     case types::Type::kSet: {
       TM_ASSIGN_OR_RETURN(const std::string_view encoding, SetEncoding(ctx, key));
       ctx.out.Bulk(encoding);

@@ -32,7 +32,3 @@ cd "$folder/unpack"
 apt-get "${options[@]}" source redis
 mv redis-*/ "$folder/redis"
 rm -rf "$folder/unpack" "$apt"
-
-# The MOVE cases of unit/keyspace build on the FLUSHDB that ends the stream case before them, which is skipped until
-# streams are there (skip.txt).
-sed -i 's/^    test {MOVE basic usage}/    r flushdb\n&/' "$folder/redis/tests/unit/keyspace.tcl"
