@@ -338,6 +338,8 @@ absl::StatusOr<Value> Rocks::Get(std::string_view row, Tier tier) {
   return Value(FromSlice(value));
 }
 
+namespace {
+
 // Blocks that this thread has not found in the cache. RocksDB 7.8.3 loses the error of a block that it may not read
 // when the block's file has a deleted range: LevelIterator then goes on as if the file had ended ("iterator may return
 // incorrect result for DeleteRange() users if there was an error reading from a file", repaired in 8.1). So whether
@@ -349,6 +351,8 @@ uint64_t BlockMisses() {
   for (const auto& [level, counts] : *context->level_to_perf_context) misses += counts.block_cache_miss_count;
   return misses;
 }
+
+}  // namespace
 
 Rocks::Lent::Lent(Resting& resting, Tier tier)
     : resting_(resting),
