@@ -1,9 +1,11 @@
 #include "types/rdb_rows.h"
 
+#include <cmath>
 #include <limits>
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "types/zset.h"
 
 namespace tidemark::types {
 namespace {
@@ -45,6 +47,11 @@ absl::Status VisitRows(Keyspace& keyspace, const Key& key, Visit* visit) {
       return members([&](auto field, auto value) { return sink->Field(field, value, 0); });
     case Type::kSet:
       return members([&](auto member, auto) { return sink->Member(member); });
+    case Type::kZset:
+      return members([&](auto member, auto value) -> absl::Status {
+        TM_ASSIGN_OR_RETURN(const double score, DecodeScore(value));
+        return sink->Scored(member, score);
+      });
     case Type::kList:
       return keyspace.VisitOrdered(
           key.collection, OrderedKind::kElement, {}, std::nullopt, kNoLimit,
@@ -127,7 +134,12 @@ absl::Status ValueRows::Member(std::string_view member) {
   return absl::OkStatus();
 }
 
-absl::Status ValueRows::Scored(std::string_view /*member*/, double /*score*/) { return NotYet(kind_); }
+absl::Status ValueRows::Scored(std::string_view member, double score) {
+  if (std::isnan(score)) return absl::InvalidArgumentError("a score is not a number");
+  TM_RETURN_IF_ERROR(CheckMember(member));
+  PutScoredMember(keyspace_, collection_, member, score);
+  return absl::OkStatus();
+}
 
 absl::Status ValueRows::Field(std::string_view field, std::string_view value, uint64_t expire_ms) {
   if (expire_ms != 0) return absl::UnimplementedError("fields with times to live of their own are unknown here");
@@ -160,6 +172,7 @@ absl::Status ValueRows::PutAs(Key* key, uint64_t expire_ms) {
       return absl::OkStatus();
     }
     case RdbKind::kZset:
+      return PutScoredMembers(keyspace_, key, collection_, count_, expire_ms);
     case RdbKind::kStream:
       break;
   }

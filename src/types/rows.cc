@@ -233,7 +233,7 @@ absl::StatusOr<KeyValue> DecodeKeyValue(std::string_view bytes) {
   value.collection = kv::CollectionId::Load(rest.data());
   rest.remove_prefix(kv::CollectionId::kSize);
   if (!ConsumeVarint(&rest, &value.count)) return malformed();
-  const bool has_extra = value.type == Type::kList || value.type == Type::kStream;
+  const bool has_extra = value.type != Type::kHash && value.type != Type::kSet;
   if (!has_extra && !rest.empty()) return malformed();
   value.extra = rest;
   return value;

@@ -126,7 +126,7 @@ TEST(Rows, AnyBytesAreAStringAndAKey) {
 
 // A value cut anywhere inside its numbers is damage, not a shorter value.
 TEST(Rows, CutValuesAreDamage) {
-  const std::string collection = Encoded(CollectionValue(Type::kZset, kCart, 1'000'000, kExpireMs));
+  const std::string collection = Encoded(CollectionValue(Type::kSet, kCart, 1'000'000, kExpireMs));
   for (size_t length = 0; length < collection.size(); ++length) {
     EXPECT_EQ(DecodeKeyValue(collection.substr(0, length)).status().code(), absl::StatusCode::kDataLoss) << length;
   }
