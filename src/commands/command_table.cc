@@ -31,7 +31,8 @@ uint64_t PointerHash(const void* pointer) {
 constexpr std::span<const CommandSpec> (*kFamilies[])() = {
     StringCommands, BitCommands,           HashCommands,       SetCommands,      HyperLogLogCommands, KeyCommands,
     ScanCommands,   TransactionCommands,   ConnectionCommands, ClientCommands,   PubsubCommands,      ServerCommands,
-    BackupCommands, IntrospectionCommands, ListCommands,       ListMoveCommands, StreamCommands};
+    BackupCommands, IntrospectionCommands, ListCommands,       ListMoveCommands, StreamCommands,      ZsetCommands,
+    GeoCommands};
 
 }  // namespace
 

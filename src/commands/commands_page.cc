@@ -57,9 +57,6 @@ struct Absent {
 constexpr Absent kAbsent[] = {
     {"cluster", "cluster readonly readwrite"},
     {"generic", "migrate sort sort_ro"},
-    {"geo",
-     "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember "
-     "georadiusbymember_ro geosearch geosearchstore"},
     {"scripting",
      "eval eval_ro evalsha evalsha_ro fcall fcall_ro function|delete function|dump "
      "function|help function|kill function|load function|restore function|stats script|debug "
@@ -68,11 +65,6 @@ constexpr Absent kAbsent[] = {
      "acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|load acl|log "
      "acl|save acl|setuser acl|users module|help module|load module|loadex "
      "module|unload monitor"},
-    {"sorted-set",
-     "bzmpop bzpopmax bzpopmin zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard "
-     "zinterstore zlexcount zmpop zmscore zpopmax zpopmin zrandmember zrange zrangebylex "
-     "zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore "
-     "zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore"},
     {"stream",
      "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup "
      "xrevrange xsetid xtrim"},

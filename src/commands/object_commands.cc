@@ -42,6 +42,19 @@ absl::StatusOr<std::string_view> SetEncoding(Context& ctx, const Key& key) {
   return integers ? "intset" : "hashtable";
 }
 
+absl::StatusOr<std::string_view> ZsetEncoding(Context& ctx, const Key& key) {
+  const auto entries = static_cast<uint64_t>(ctx.server.config.Integer("zset-max-listpack-entries"));
+  const auto bytes = static_cast<uint64_t>(ctx.server.config.Integer("zset-max-listpack-value"));
+  if (key.count > entries) return "skiplist";
+  bool small = true;
+  TM_RETURN_IF_ERROR(
+      ctx.keys().VisitMembers(key.collection, 0, key.count, [&](std::string_view member, std::string_view, uint32_t) {
+        small = member.size() <= bytes;
+        return small;
+      }));
+  return small ? "listpack" : "skiplist";
+}
+
 absl::Status Encoding(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const Key key, ctx.keys().Lookup(ctx.args[2]));
   switch (key.type) {
@@ -59,6 +72,11 @@ absl::Status Encoding(Context& ctx) {
       break;
     case types::Type::kSet: {
       TM_ASSIGN_OR_RETURN(const std::string_view encoding, SetEncoding(ctx, key));
+      ctx.out.Bulk(encoding);
+      break;
+    }
+    case types::Type::kZset: {
+      TM_ASSIGN_OR_RETURN(const std::string_view encoding, ZsetEncoding(ctx, key));
       ctx.out.Bulk(encoding);
       break;
     }

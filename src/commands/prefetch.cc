@@ -4,6 +4,16 @@
 #include "types/rows.h"
 
 namespace tidemark::commands {
+namespace {
+
+// Where the first member stands in a command on members of a collection; 0 for other commands.
+size_t MemberPosition(const CommandSpec& spec) {
+  if (spec.group == "hash") return 2;
+  if (spec.group != "sorted-set") return 0;
+  return spec.name == "zadd" || spec.name == "zincrby" ? 3 : 2;
+}
+
+}  // namespace
 
 size_t Prefetcher::Ahead(const Client& client, std::string_view input, const resp::Limits& limits) {
   // A command of four words takes some forty bytes: with less there is no pipeline to look along.
@@ -29,8 +39,8 @@ size_t Prefetcher::Ahead(const Client& client, std::string_view input, const res
 void Prefetcher::Gather(Args args, const kv::CollectionId& contents) {
   const CommandSpec* spec = CommandTable::Get().Find(args[0]);
   if (spec == nullptr || spec->keys.first != 1 || args.size() < 2 || (spec->flags & (kWrite | kReadonly)) == 0) return;
-  if (spec->group == "hash" && args.size() > 2) {
-    members_.push_back({args[1], args[2]});
+  if (const size_t member = MemberPosition(*spec); member != 0 && member < args.size()) {
+    members_.push_back({args[1], args[member]});
   } else {
     hashes_.push_back(Hash64(types::KeyRow(contents, args[1]).view()));
   }
@@ -38,16 +48,16 @@ void Prefetcher::Gather(Args args, const kv::CollectionId& contents) {
 
 void Prefetcher::GatherMembers(const kv::CollectionId& contents) {
   std::string_view last_key;
-  absl::StatusOr<types::KeyValue> hash = absl::NotFoundError("");
+  absl::StatusOr<types::KeyValue> collection = absl::NotFoundError("");
   for (const Member& member : members_) {
-    // Commands in a row on one hash are what pipelines on hashes are made of.
+    // Commands in a row on one key are what pipelines on collections are made of.
     if (last_key != member.key || last_key.data() == nullptr) {
       last_key = member.key;
       const kv::Value row = engine_.store().Peek(types::KeyRow(contents, member.key).view());
-      hash = types::DecodeKeyValue(row.view());
+      collection = types::DecodeKeyValue(row.view());
     }
-    if (hash.ok() && hash->type == types::Type::kHash) {
-      hashes_.push_back(Hash64(types::MemberRow(hash->collection, member.member).view()));
+    if (collection.ok() && types::HasMemberRows(collection->type)) {
+      hashes_.push_back(Hash64(types::MemberRow(collection->collection, member.member).view()));
     }
   }
 }

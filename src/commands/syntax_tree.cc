@@ -47,7 +47,7 @@ Type TypeOfName(std::string_view name) {
       "db",        "ttl",          "index1",         "index2",  "protover",     "client-id", "frequency",
       "value-bit", "numreplicas",  "destination-db", "version", "min-match-len"};
   if (name == "key" || name == "newkey" || name == "destination" || name == "source" || name == "destkey" ||
-      name == "key1" || name == "key2" || name == "srckey") {
+      name == "key1" || name == "key2" || name == "srckey" || name == "dst" || name == "src") {
     return Type::kKey;
   }
   if (name == "pattern") return Type::kPattern;
