@@ -30,8 +30,11 @@ void HideParameters(char* argument) {
 
 std::vector<std::string> TakeArguments(int argc, char** argv) {
   std::vector<std::string> copy(argv, argv + argc);
+  bool of_user = false;  // rules of --user, of which ">secret" is one
   for (int i = 1; i < argc; ++i) {
     const std::string_view text(argv[i]);
+    if (text.starts_with("--")) of_user = text == "--user";
+    if (of_user && text.starts_with('>')) Hide(argv[i] + 1, argv[i] + text.size());
     for (const std::string_view flag : kSecretFlags) {
       if (text == flag && i + 1 < argc) Hide(argv[i + 1], argv[i + 1] + copy[static_cast<size_t>(i) + 1].size());
       if (text.starts_with(flag) && text.size() > flag.size() && text[flag.size()] == '=') {

@@ -2,9 +2,24 @@
 
 #include <openssl/evp.h>
 
+#include "commands/acl.h"
 #include "commands/command.h"
 
 namespace tidemark::commands {
+
+namespace {
+
+bool MayUseSidePorts(const AclRights& rights) {
+  constexpr std::string_view kFlush[] = {"logbackup", "flush"};
+  constexpr std::string_view kReplconf[] = {"replconf", "ip-address"};
+  for (const Args args : {Args(kFlush), Args(kReplconf)}) {
+    const CommandSpec* spec = CommandTable::Get().Resolve(args);
+    if (spec != nullptr && rights.Check(*spec, args).ok()) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 bool SameSecret(std::string_view given, std::string_view secret) {
   unsigned char difference = given.size() == secret.size() ? 0 : 1;
@@ -14,19 +29,22 @@ bool SameSecret(std::string_view given, std::string_view secret) {
   return difference == 0;
 }
 
-absl::Status CheckAccess(const config::Config& config, bool loopback, std::string_view user,
+absl::Status CheckAccess(const Acl& acl, const config::Config& config, bool loopback, std::string_view user,
                          std::string_view password) {
-  const std::string secret = config.Text("requirepass");
-  if (secret.empty()) {
-    if (loopback || !config.Bool("protected-mode")) return absl::OkStatus();
+  if (!loopback && !acl.DefaultHasPassword() && config.Bool("protected-mode")) {
     return Errorf(absl::StatusCode::kPermissionDenied,
                   "protected mode: without a password only this machine is served; set requirepass, or protected-mode "
                   "to no");
   }
-  if ((user.empty() || user == "default") && SameSecret(password, secret)) return absl::OkStatus();
-  return Errorf(absl::StatusCode::kPermissionDenied, "{}",
-                password.empty() ? "authentication required: send user and password in the Basic scheme"
-                                 : "invalid username-password pair or user is disabled");
+  const std::shared_ptr<const AclRights> rights = acl.Authenticate(user.empty() ? "default" : user, password);
+  if (rights == nullptr) {
+    return Errorf(absl::StatusCode::kPermissionDenied, "{}",
+                  password.empty() ? "authentication required: send user and password in the Basic scheme"
+                                   : "invalid username-password pair or user is disabled");
+  }
+  if (MayUseSidePorts(*rights)) return absl::OkStatus();
+  return Errorf(absl::StatusCode::kPermissionDenied,
+                "this user has no permissions to run LOGBACKUP FLUSH or REPLCONF, one of which this port asks for");
 }
 
 std::optional<Credentials> ParseBasicAuthorization(std::string_view header) {

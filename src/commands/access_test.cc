@@ -3,28 +3,64 @@
 
 #include <gtest/gtest.h>
 
+#include "commands/acl.h"
+#include "commands/client_registry.h"
+#include "commands/pubsub.h"
+#include "commands/testing.h"
+
 namespace tidemark::commands {
 namespace {
 
 TEST(Access, WithoutAPasswordOnlyThisMachineIsServed) {
   config::Config config;
-  EXPECT_TRUE(CheckAccess(config, true, "", "").ok());
-  EXPECT_FALSE(CheckAccess(config, false, "", "").ok());
+  ClientRegistry clients;
+  Pubsub pubsub;
+  const Acl acl(config, clients, pubsub);
+  EXPECT_TRUE(CheckAccess(acl, config, true, "", "").ok());
+  EXPECT_FALSE(CheckAccess(acl, config, false, "", "").ok());
   ASSERT_TRUE(config.LoadText("protected-mode no", "test").ok());
-  EXPECT_TRUE(CheckAccess(config, false, "", "").ok());
+  EXPECT_TRUE(CheckAccess(acl, config, false, "", "").ok());
 }
 
 TEST(Access, APasswordIsAskedOfEverybody) {
   config::Config config;
   ASSERT_TRUE(config.LoadText("requirepass hunter2", "test").ok());
+  ClientRegistry clients;
+  Pubsub pubsub;
+  const Acl acl(config, clients, pubsub);
   for (const bool loopback : {true, false}) {
-    EXPECT_FALSE(CheckAccess(config, loopback, "", "").ok());
-    EXPECT_FALSE(CheckAccess(config, loopback, "default", "hunter").ok());
-    EXPECT_FALSE(CheckAccess(config, loopback, "root", "hunter2").ok());
-    EXPECT_TRUE(CheckAccess(config, loopback, "default", "hunter2").ok());
-    EXPECT_TRUE(CheckAccess(config, loopback, "", "hunter2").ok());
+    EXPECT_FALSE(CheckAccess(acl, config, loopback, "", "").ok());
+    EXPECT_FALSE(CheckAccess(acl, config, loopback, "default", "hunter").ok());
+    EXPECT_FALSE(CheckAccess(acl, config, loopback, "root", "hunter2").ok());
+    EXPECT_TRUE(CheckAccess(acl, config, loopback, "default", "hunter2").ok());
+    EXPECT_TRUE(CheckAccess(acl, config, loopback, "", "hunter2").ok());
   }
-  EXPECT_EQ(Message(CheckAccess(config, true, "default", "hunter")).find("hunter2"), std::string_view::npos);
+  EXPECT_EQ(Message(CheckAccess(acl, config, true, "default", "hunter")).find("hunter2"), std::string_view::npos);
+}
+
+TEST(Access, AUserOfTheAclNeedsTheRightToBackUpOrToReplicate) {
+  config::Config config;
+  ClientRegistry clients;
+  Pubsub pubsub;
+  testing::FakeClient self;
+  Acl acl(config, clients, pubsub);
+  const auto set = [&](std::string_view name, std::vector<std::string_view> rules) {
+    ASSERT_TRUE(acl.SetUser(name, rules, self).ok());
+  };
+  set("backup", {"on", ">s", "+logbackup"});
+  set("copy", {"on", ">s", "+replconf"});
+  set("app", {"on", ">s", "+@all", "-@admin", "~*"});
+  set("gone", {"off", ">s", "+@all"});
+  EXPECT_FALSE(CheckAccess(acl, config, false, "backup", "s").ok()) << "protected mode";
+  EXPECT_TRUE(CheckAccess(acl, config, true, "backup", "s").ok());
+  EXPECT_TRUE(CheckAccess(acl, config, true, "copy", "s").ok());
+  EXPECT_FALSE(CheckAccess(acl, config, true, "backup", "wrong").ok());
+  EXPECT_FALSE(CheckAccess(acl, config, true, "app", "s").ok());
+  EXPECT_FALSE(CheckAccess(acl, config, true, "gone", "s").ok());
+  set("default", {"resetpass"});
+  EXPECT_TRUE(CheckAccess(acl, config, false, "backup", "s").ok());
+  set("default", {"nopass", "off"});
+  EXPECT_FALSE(CheckAccess(acl, config, true, "", "").ok());
 }
 
 TEST(Access, BasicCredentialsAreReadAsRfc7617WritesThem) {

@@ -63,8 +63,9 @@ class Client {
   Relaxed<DbIndex> db;
   Relaxed<int> protocol = 2;
   bool authenticated = false;
-  std::shared_ptr<const AclUser> user;       // null: the default user
-  std::shared_ptr<ClientTracking> tracking;  // null: off
+  // Null: the default user. Written by its own thread under ClientRegistry's lock, which readers of other threads take.
+  std::shared_ptr<const AclUser> user;
+  std::shared_ptr<ClientTracking> tracking;  // null: off; locked likewise
   Relaxed<bool> monitor = false;             // MONITOR: gets every command that is run
   ReplyMode reply_mode = ReplyMode::kOn;
   // What the command at hand has written is sent although `reply_mode` keeps replies back.
@@ -89,7 +90,8 @@ class Client {
   // Set, under the commit lock, by whoever changes a watched key.
   std::atomic<bool> watch_broken{false};
 
-  // What this client is subscribed to; changed by Pubsub alone, on the client's own thread. The counts are for others.
+  // What this client is subscribed to; changed by Pubsub alone, on the client's own thread and under Pubsub's mutex,
+  // which others take to read. The counts are for others.
   absl::btree_set<std::string> channels;
   absl::btree_set<std::string> patterns;
   absl::btree_set<std::string> shard_channels;

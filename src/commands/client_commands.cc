@@ -1,4 +1,6 @@
 // CLIENT and its subcommands.
+#include "commands/acl.h"
+#include "commands/client_handlers.h"
 #include "commands/client_registry.h"
 #include "commands/command.h"
 #include "commands/server.h"
@@ -44,7 +46,8 @@ absl::Status ClientList(Context& ctx) {
 }
 
 // One pair of CLIENT KILL's words.
-absl::Status AddKillFilter(std::string_view option, std::string_view value, const Client& self, ClientFilter* filter) {
+absl::Status AddKillFilter(std::string_view option, std::string_view value, const Client& self, const Acl* acl,
+                           ClientFilter* filter) {
   if (EqualsIgnoreCase(option, "ID")) {
     const auto id = IntegerArg(value);
     if (!id.ok() || *id < 1) return InvalidArgument("ERR client-id should be greater than 0");
@@ -56,7 +59,7 @@ absl::Status AddKillFilter(std::string_view option, std::string_view value, cons
   } else if (EqualsIgnoreCase(option, "LADDR")) {
     filter->local_address = value;
   } else if (EqualsIgnoreCase(option, "USER")) {
-    if (value != "default") return InvalidArgument("ERR No such user '{}'", value);
+    if (acl == nullptr || acl->Find(value) == nullptr) return InvalidArgument("ERR No such user '{}'", value);
     filter->user = value;
   } else if (EqualsIgnoreCase(option, "SKIPME") && EqualsIgnoreCase(value, "yes")) {
     filter->except = &self;
@@ -81,7 +84,7 @@ absl::Status ClientKill(Context& ctx) {
   if (ctx.args.size() % 2 != 0) return SyntaxError();
   filter.except = &ctx.client;
   for (size_t i = 2; i < ctx.args.size(); i += 2) {
-    TM_RETURN_IF_ERROR(AddKillFilter(ctx.args[i], ctx.args[i + 1], ctx.client, &filter));
+    TM_RETURN_IF_ERROR(AddKillFilter(ctx.args[i], ctx.args[i + 1], ctx.client, ctx.server.acl, &filter));
   }
   ctx.out.Integer(static_cast<int64_t>(ctx.server.clients.Kill(filter, ctx.client)));
   return absl::OkStatus();
@@ -159,38 +162,6 @@ absl::Status ClientUnblock(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const int64_t id, IntegerArg(ctx.args[2]));
   const bool with_error = ctx.args.size() == 4 && EqualsIgnoreCase(ctx.args[3], "ERROR");
   ctx.out.Integer(ctx.server.clients.Unblock(static_cast<uint64_t>(id), with_error) ? 1 : 0);
-  return absl::OkStatus();
-}
-
-absl::Status ClientGetredir(Context& ctx) {
-  ctx.out.Integer(-1);
-  return absl::OkStatus();
-}
-
-absl::Status ClientTrackinginfo(Context& ctx) {
-  ctx.out.Map(3);
-  ctx.out.Bulk("flags");
-  ctx.out.Set(1);
-  ctx.out.Bulk("off");
-  ctx.out.Bulk("redirect");
-  ctx.out.Integer(-1);
-  ctx.out.Bulk("prefixes");
-  ctx.out.Array(0);
-  return absl::OkStatus();
-}
-
-absl::Status ClientCaching(Context& ctx) {
-  if (!EqualsIgnoreCase(ctx.args[2], "YES") && !EqualsIgnoreCase(ctx.args[2], "NO")) return SyntaxError();
-  return InvalidArgument(
-      "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled");
-}
-
-absl::Status ClientTracking(Context& ctx) {
-  if (EqualsIgnoreCase(ctx.args[2], "ON")) {
-    return InvalidArgument("ERR CLIENT TRACKING is not available in this version of Tidemark");
-  }
-  if (!EqualsIgnoreCase(ctx.args[2], "OFF")) return SyntaxError();
-  ctx.out.Ok();
   return absl::OkStatus();
 }
 
@@ -352,7 +323,7 @@ constexpr CommandSpec kSubcommands[] = {
      .summary = "Switches server-assisted caching on or off.",
      .complexity = "O(1)",
      .syntax = "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
-     .handler = ClientTracking},
+     .handler = ClientTrackingSwitch},
     {.name = "trackinginfo",
      .arity = 2,
      .flags = kNoScript | kLoading | kStale,

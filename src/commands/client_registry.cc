@@ -4,8 +4,10 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "commands/acl.h"
 #include "commands/command.h"
 #include "commands/deferred.h"
+#include "commands/tracking.h"
 
 namespace tidemark::commands {
 namespace {
@@ -13,13 +15,24 @@ namespace {
 // As networking.c's getClientFlagsString: of Redis's letters those that Tidemark's clients can have.
 std::string Flags(const Client& client) {
   std::string flags;
+  if (client.monitor) flags += 'O';
   if (TypeOf(client) == ClientType::kPubsub) flags += 'P';
   if (client.in_multi) flags += 'x';
   if (client.blocked) flags += 'b';
   if (client.watch_broken.load(std::memory_order_relaxed)) flags += 'd';
+  if (client.tracking != nullptr) {
+    flags += 't';
+    if (client.tracking->broken.load(std::memory_order_relaxed)) flags += 'R';
+    if (client.tracking->bcast) flags += 'B';
+  }
   if (client.no_evict) flags += 'e';
   if (flags.empty()) flags += 'N';
   return flags;
+}
+
+// -1: not tracked; 0: its messages go to itself.
+int64_t RedirectOf(const Client& client) {
+  return client.tracking == nullptr ? -1 : static_cast<int64_t>(client.tracking->redirect);
 }
 
 // The fields of Redis 7.0's catClientInfoString in its order. `own`: the caller's thread owns the client, so that what
@@ -32,13 +45,13 @@ std::string Line(const Client& client, uint64_t now_ms, bool own) {
   const size_t output = client.output_bytes();
   return fmt::format(
       "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} "
-      "qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} user=default "
-      "redir=-1 resp={}",
+      "qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} user={} "
+      "redir={} resp={}",
       client.id, client.address, client.local_address, client.fd, client.name, seconds_since(client.created_ms),
       seconds_since(client.last_interaction_ms), Flags(client), client.db.load().value, client.channel_count.load(),
       client.pattern_count.load(), client.shard_channel_count.load(), queued, input, output,
       sizeof(Client) + input + output, last == nullptr ? "NULL" : CommandTable::Get().row(*last).full_name,
-      client.protocol.load());
+      Acl::NameOf(client), RedirectOf(client), client.protocol.load());
 }
 
 bool Fits(const ClientFilter& filter, const Client& client) {
@@ -49,7 +62,7 @@ bool Fits(const ClientFilter& filter, const Client& client) {
   }
   if (!filter.address.empty() && client.address != filter.address) return false;
   if (!filter.local_address.empty() && client.local_address != filter.local_address) return false;
-  return !filter.user || *filter.user == "default";
+  return !filter.user || *filter.user == Acl::NameOf(client);
 }
 
 }  // namespace
@@ -120,6 +133,31 @@ absl::Status ClientRegistry::SetName(Client& client, std::string_view name) {
   MutexLock lock(mutex_);
   client.name = name;
   return absl::OkStatus();
+}
+
+void ClientRegistry::SetUser(Client& client, std::shared_ptr<const AclUser> user) {
+  const MutexLock lock(mutex_);
+  client.user.swap(user);
+}
+
+void ClientRegistry::SetTracking(Client& client, std::shared_ptr<ClientTracking> tracking) {
+  const MutexLock lock(mutex_);
+  client.tracking.swap(tracking);
+}
+
+bool ClientRegistry::With(uint64_t id, const std::function<void(Client&)>& use) {
+  const MutexLock lock(mutex_);
+  const auto found = clients_.find(id);
+  if (found == clients_.end()) return false;
+  use(*found->second);
+  return true;
+}
+
+void ClientRegistry::EndIf(const std::function<bool(const Client&)>& ends, const Client* self) {
+  const MutexLock lock(mutex_);
+  for (const auto& [id, client] : clients_) {
+    if (ends(*client)) client->RequestClose(/*after_replies=*/client == self);
+  }
 }
 
 void ClientRegistry::BeginWait(Client& client, std::shared_ptr<Deferred> deferred) {

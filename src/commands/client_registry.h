@@ -68,6 +68,16 @@ class ClientRegistry {
   // Called by the client's own thread. INVALID_ARGUMENT with Redis's error line for spaces and control characters.
   absl::Status SetName(Client& client, std::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // By the client's own thread: who it is from now on; null is the default user.
+  void SetUser(Client& client, std::shared_ptr<const AclUser> user) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Likewise: how it is tracked; null is not at all.
+  void SetTracking(Client& client, std::shared_ptr<ClientTracking> tracking) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Calls `use` with the client of that id, under the lock. False when there is none.
+  bool With(uint64_t id, const std::function<void(Client&)>& use) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Asks for the end of every connection that `ends` chooses; `self`'s, if it is one of them, after its reply. `ends`
+  // is called under the lock and may look at the client's user.
+  void EndIf(const std::function<bool(const Client&)>& ends, const Client* self) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // By the client's own thread, around the time in which it waits for a deferred reply.
   void BeginWait(Client& client, std::shared_ptr<Deferred> deferred) ABSL_LOCKS_EXCLUDED(mutex_);
   void EndWait(Client& client) ABSL_LOCKS_EXCLUDED(mutex_);

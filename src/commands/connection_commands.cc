@@ -1,9 +1,11 @@
 // AUTH, HELLO and the other commands about the connection itself.
-#include "commands/access.h"
+#include "commands/acl.h"
 #include "commands/client_registry.h"
 #include "commands/command.h"
+#include "commands/monitors.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
+#include "commands/tracking.h"
 #include "commands/watch_table.h"
 
 namespace tidemark::commands {
@@ -11,24 +13,16 @@ namespace {
 
 constexpr std::string_view kRedisVersion = "7.0.15";
 
-// The one user is "default"; without requirepass he has no password, and any is right.
-absl::Status Authenticate(Context& ctx, std::string_view user, std::string_view password) {
-  const std::string secret = ctx.server.config.Text("requirepass");
-  if (user != "default" || (!secret.empty() && !SameSecret(password, secret))) {
-    return InvalidArgument("WRONGPASS invalid username-password pair or user is disabled.");
-  }
-  ctx.client.authenticated = true;
-  return absl::OkStatus();
-}
-
 absl::Status Auth(Context& ctx) {
   if (ctx.args.size() > 3) return SyntaxError();
-  if (ctx.args.size() == 2 && ctx.server.config.Text("requirepass").empty()) {
+  Acl& acl = *ctx.server.acl;
+  if (ctx.args.size() == 2 && !acl.DefaultHasPassword()) {
     return InvalidArgument(
         "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
         "configuration is correct?");
   }
-  TM_RETURN_IF_ERROR(Authenticate(ctx, ctx.args.size() == 3 ? ctx.args[1] : "default", ctx.args.back()));
+  const std::string_view user = ctx.args.size() == 3 ? ctx.args[1] : "default";
+  TM_RETURN_IF_ERROR(acl.LogIn(ctx.client, ctx.args[0], user, ctx.args.back()));
   ctx.out.Ok();
   return absl::OkStatus();
 }
@@ -68,7 +62,9 @@ absl::StatusOr<HelloOptions> ParseHello(Args args) {
 
 absl::Status Hello(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const HelloOptions options, ParseHello(ctx.args));
-  if (options.auth) TM_RETURN_IF_ERROR(Authenticate(ctx, options.user, options.password));
+  if (options.auth) {
+    TM_RETURN_IF_ERROR(ctx.server.acl->LogIn(ctx.client, ctx.args[0], options.user, options.password));
+  }
   if (!ctx.client.authenticated) {
     return InvalidArgument(
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
@@ -149,7 +145,9 @@ absl::Status Reset(Context& ctx) {
   client.reply_mode = ReplyMode::kOn;
   client.no_evict = false;
   client.no_touch = false;
-  client.authenticated = ctx.server.config.Text("requirepass").empty();
+  ctx.server.acl->LogOut(client);
+  if (ctx.server.monitors != nullptr) ctx.server.monitors->Remove(client);
+  if (ctx.server.tracking != nullptr) ctx.server.tracking->Disable(client);
   ctx.out.SetProtocol(2);
   ctx.out.Simple("RESET");
   return absl::OkStatus();

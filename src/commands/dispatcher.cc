@@ -4,11 +4,14 @@
 #include <chrono>
 #include <utility>
 
+#include "commands/acl.h"
 #include "commands/client_registry.h"
 #include "commands/command_stats.h"
 #include "commands/key_notifier.h"
 #include "commands/latency.h"
+#include "commands/monitors.h"
 #include "commands/slowlog.h"
+#include "commands/tracking.h"
 #include "commands/watch_table.h"
 #include "env/clock.h"
 
@@ -83,6 +86,9 @@ absl::Status Dispatcher::Admit(const Client& client, const CommandSpec* spec, Ar
   if (client.in_multi && (spec->flags & kNoMulti) != 0) {
     return absl::InvalidArgumentError("ERR Command not allowed inside a transaction");
   }
+  if (server_.acl != nullptr && !server_.acl->Unrestricted(client)) [[unlikely]] {
+    TM_RETURN_IF_ERROR(AdmitUser(client, *spec, args));
+  }
   if (client.protocol == 2 && client.subscriptions() > 0 && !AllowedWhileSubscribed(*spec)) {
     const CommandSpec* parent = CommandTable::Get().Find(args[0]);
     return InvalidArgument(
@@ -91,6 +97,19 @@ absl::Status Dispatcher::Admit(const Client& client, const CommandSpec* spec, Ar
         FullName(parent == spec ? nullptr : parent, *spec));
   }
   return absl::OkStatus();
+}
+
+absl::Status Dispatcher::AdmitUser(const Client& client, const CommandSpec& spec, Args args) const {
+  // What names no subcommand does nothing, and is told so.
+  if (spec.handler == UnknownSubcommand && args.size() > 1) return absl::OkStatus();
+  const AclContext context = client.in_multi ? AclContext::kMulti : AclContext::kToplevel;
+  return Acl::Refusal(server_.acl->CheckAndLog(client, spec, args, context).denial, spec);
+}
+
+absl::Status Dispatcher::AdmitQueued(const Client& client, const CommandSpec& spec, Args args) const {
+  if (server_.acl == nullptr || server_.acl->Unrestricted(client)) [[likely]]
+    return absl::OkStatus();
+  return Acl::RefusalAtExec(server_.acl->CheckAndLog(client, spec, args, AclContext::kMulti).denial);
 }
 
 uint32_t Dispatcher::FlagsOf(const Client& client, const CommandSpec& spec) const {
@@ -183,9 +202,34 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
   const BlockedClients::ServesItself serves_itself;
   const Outcome outcome =
       spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier, /*may_wait=*/true);
+  if (outcome == Outcome::kReplied || outcome == Outcome::kDeferred) EndCommand(client, *spec, args);
   if (server_.blocked != nullptr && server_.blocked->has_ready()) [[unlikely]]
     ServeBlocked();
   return outcome;
+}
+
+void Dispatcher::EndCommand(Client& client, const CommandSpec& spec, Args args) {
+  if (server_.monitors != nullptr && server_.monitors->any()) [[unlikely]] {
+    server_.monitors->Feed(client, client.db, spec, args, /*from_script=*/false);
+  }
+  if (client.tracking != nullptr) [[unlikely]]
+    Tracking::EndCommand(client, spec);
+}
+
+void Dispatcher::FeedQueued(const Client& client, DbIndex db) {
+  if (server_.monitors == nullptr || !server_.monitors->any()) return;
+  for (const QueuedCommand& queued : client.queued) {
+    const std::vector<std::string_view> args(queued.args.begin(), queued.args.end());
+    server_.monitors->Feed(client, db, *queued.spec, args, /*from_script=*/false);
+  }
+}
+
+void Dispatcher::Remember(Client& client, const CommandSpec& spec, Args args) {
+  if (server_.tracking != nullptr) server_.tracking->Remember(client, spec, args);
+}
+
+void Dispatcher::TellChanges(const Client& client) {
+  if (server_.tracking != nullptr) server_.tracking->TellChanges(&client);
 }
 
 Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
@@ -219,6 +263,7 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
       types::Keyspace keyspace(txn, client.db);
       keyspace.GatherEvents(events.Begin());
       ctx.keyspace = &keyspace;
+      Remember(client, spec, args);
       absl::Status done = spec.handler(ctx);
       lookups = keyspace.lookups();
       if (done.ok() && (spec.flags & kBlocking) != 0) done = Settle(ctx, spec, rerun);
@@ -231,7 +276,10 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
     } else {
       status = server_.engine.Read(tier, body);
     }
-    if (status.ok()) events.Publish();
+    if (status.ok()) {
+      events.Publish();
+      TellChanges(client);
+    }
   }
   if (!status.ok()) out.Truncate(mark);
   if (!kv::IsColdRow(status) && !engine::IsStalled(status)) server_.stats.CountLookups(lookups);
@@ -352,7 +400,11 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
     const size_t events_before = events == nullptr ? 0 : events->size();
     const size_t mark = server_.engine.MarkTransaction(txn);
     const uint64_t started = NowNanos();
-    absl::Status status = queued.spec->handler(ctx);
+    absl::Status status = AdmitQueued(client, *queued.spec, args);
+    if (status.ok()) {
+      Remember(client, *queued.spec, args);
+      status = queued.spec->handler(ctx);
+    }
     if (kv::IsColdRow(status)) return status;
     lookups->hits += keyspace.lookups().hits;
     lookups->misses += keyspace.lookups().misses;
@@ -376,7 +428,11 @@ void Dispatcher::RunQueuedOthers(Client& client, std::vector<std::string>& repli
     const std::vector<std::string_view> args(queue[i].args.begin(), queue[i].args.end());
     resp::Writer out;
     out.SetProtocol(client.protocol);
-    Run(client, *queue[i].spec, args, out, kv::Tier::kDisk, /*may_wait=*/false);
+    if (const absl::Status refused = AdmitQueued(client, *queue[i].spec, args); !refused.ok()) {
+      out.Error(Message(refused));
+    } else {
+      Run(client, *queue[i].spec, args, out, kv::Tier::kDisk, /*may_wait=*/false);
+    }
     replies[i] = std::move(out.buffer());
   }
 }
@@ -418,6 +474,8 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
   } else {
     if ((flags & kWrite) != 0) client.last_write_end = server_.engine.last_end();
     events.Publish();
+    TellChanges(client);
+    FeedQueued(client, client.db);
     // Effects outside the keyspace come after the commit, so that a transaction that is run again has them once.
     RunQueuedOthers(client, replies);
     out.Array(replies.size());
@@ -448,6 +506,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
       return absl::OkStatus();
     }
     keyspace.GatherEvents(events.Begin());
+    Remember(client, *spec, args);
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
     // Who would wait is run again, so that it is noted in time.
     ctx.may_wait = (spec->flags & kBlocking) != 0;
@@ -460,7 +519,8 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
   // sees one moment. Several keys are read again together, so that the client sees them as of one moment.
   const bool one_place = spec->keys.first == spec->keys.last && spec->find_keys == nullptr;
   const bool is_final = (spec->flags & kReadonly) != 0 && (spec->flags & kStateful) == 0 && spec != exec_ &&
-                        (one_place || (spec->flags & kRange) != 0);
+                        (one_place || (spec->flags & kRange) != 0) &&
+                        (server_.tracking == nullptr || server_.tracking->StillRemembers(client, *spec, args));
   if (!is_final || waits || kv::IsColdRow(status)) {
     out.Truncate(mark);
     return false;
@@ -475,9 +535,14 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     events.Publish();
   }
   CountCall(client, *spec, args, NowNanos() - started, status.ok());
+  EndCommand(client, *spec, args);
   return true;
 }
 
-void Dispatcher::Forget(Client& client) { server_.watches.RemoveAll(client); }
+void Dispatcher::Forget(Client& client) {
+  server_.watches.RemoveAll(client);
+  if (server_.monitors != nullptr) server_.monitors->Remove(client);
+  if (server_.tracking != nullptr) server_.tracking->Disable(client);
+}
 
 }  // namespace tidemark::commands

@@ -40,7 +40,7 @@ class Dispatcher {
   // Runs the commands of those again who wait for keys that have changed (blocked_clients.h), until no such key is
   // left. On an I/O thread, within no transaction.
   void ServeBlocked();
-  // The connection is gone: forgets what it watched. Before the client is destroyed.
+  // The connection is gone: forgets what it watched, tracked and monitored. Before the client is destroyed.
   void Forget(Client& client);
 
   static constexpr int kMaxRehearsals = 8;
@@ -48,6 +48,9 @@ class Dispatcher {
  private:
   // OK when the command may run now; else the error for the client.
   absl::Status Admit(const Client& client, const CommandSpec* spec, Args args) const;
+  // What the client's user may not do, as the error for him.
+  absl::Status AdmitUser(const Client& client, const CommandSpec& spec, Args args) const;
+  absl::Status AdmitQueued(const Client& client, const CommandSpec& spec, Args args) const;
   // The command's flags; of EXEC, those of what it will run: any that one of them has, kStale if all have it.
   uint32_t FlagsOf(const Client& client, const CommandSpec& spec) const;
   // What the node's role in replication forbids a command with such flags.
@@ -76,6 +79,12 @@ class Dispatcher {
   // may be null.
   absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
                              types::Keyspace::Lookups* lookups, std::vector<types::KeyEvent>* events);
+  // What follows every command that ran: MONITOR hears of it, CLIENT CACHING is used up.
+  void EndCommand(Client& client, const CommandSpec& spec, Args args);
+  void FeedQueued(const Client& client, DbIndex db);
+  // Client-side caching: before keys are read, and after a commit.
+  void Remember(Client& client, const CommandSpec& spec, Args args);
+  void TellChanges(const Client& client);
   void RunQueuedOthers(Client& client, std::vector<std::string>& replies);
   absl::StatusOr<bool> WatchHolds(Client& client, kv::Txn& txn) const;
   void EndMulti(Client& client);

@@ -9,6 +9,7 @@
 #include "commands/info_fields.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
+#include "commands/tracking.h"
 #include "env/clock.h"
 
 namespace tidemark::commands {
@@ -55,7 +56,8 @@ void WriteClients(Server& server, std::string* out) {
   Field(out, "client_recent_max_input_buffer", clients.max_input_bytes);
   Field(out, "client_recent_max_output_buffer", clients.max_output_bytes);
   Field(out, "blocked_clients", clients.blocked);
-  ZeroFields(out, {"tracking_clients", "clients_in_timeout_table"});
+  Field(out, "tracking_clients", server.tracking == nullptr ? 0 : server.tracking->stats().clients);
+  ZeroFields(out, {"clients_in_timeout_table"});
   Field(out, "pubsub_clients", clients.pubsub);
 }
 

@@ -6,6 +6,7 @@
 #include "commands/pubsub.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
+#include "commands/tracking.h"
 
 namespace tidemark::commands {
 namespace {
@@ -65,8 +66,12 @@ void WriteStatsSection(Server& server, std::string* out) {
   Field(out, "pubsubshard_channels", server.pubsub.Count(Pubsub::Kind::kShard));
   ZeroFields(out, {"latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
                    "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
-                   "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
-                   "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies"});
+                   "total_active_defrag_time", "current_active_defrag_time"});
+  const Tracking::Stats tracking = server.tracking == nullptr ? Tracking::Stats() : server.tracking->stats();
+  Field(out, "tracking_total_keys", tracking.keys);
+  Field(out, "tracking_total_items", tracking.items);
+  Field(out, "tracking_total_prefixes", tracking.prefixes);
+  ZeroFields(out, {"unexpected_error_replies"});
   Field(out, "total_error_replies", errors);
   ZeroFields(out, {"dump_payload_sanitizations", "total_reads_processed", "total_writes_processed",
                    "io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks",

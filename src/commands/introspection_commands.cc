@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/glob.h"
+#include "commands/acl_rules.h"
 #include "commands/server_families.h"
 #include "commands/syntax_tree.h"
 
@@ -65,12 +66,6 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return parts;
-}
-
-// Flags of each key specification: one a key, the last for all that are left.
-std::vector<std::string_view> KeyFlags(const CommandSpec& spec) {
-  if (!spec.key_flags.empty()) return Split(spec.key_flags, '/');
-  return {(spec.flags & kWrite) != 0 ? "RW update" : "RO access"};
 }
 
 // "RO access" as a set of words.
@@ -323,11 +318,10 @@ absl::Status CommandGetkeysandflags(Context& ctx) {
   std::vector<int> positions;
   TM_ASSIGN_OR_RETURN(const CommandSpec* const spec, KeysOf(request, &positions));
   ctx.out.Array(positions.size());
-  const std::vector<std::string_view> flags = KeyFlags(*spec);
   for (size_t i = 0; i < positions.size(); ++i) {
     ctx.out.Array(2);
     ctx.out.Bulk(request[static_cast<size_t>(positions[i])]);
-    WriteWords(ctx.out, flags[std::min(i, flags.size() - 1)]);
+    WriteWords(ctx.out, KeyFlagsOf(*spec, request, i));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,7 @@
 #include "commands/pubsub.h"
 
+#include <algorithm>
+
 #include "base/glob.h"
 #include "resp/writer.h"
 
@@ -56,18 +58,18 @@ size_t DeliverTo(const absl::flat_hash_set<Client*>& listeners, Message message)
 }  // namespace
 
 bool Pubsub::Subscribe(Kind kind, Client& client, std::string_view name) {
+  MutexLock lock(mutex_);
   if (!Names(kind, client).emplace(name).second) return false;
   PublishCounts(client);
-  MutexLock lock(mutex_);
   tables_[static_cast<size_t>(kind)][std::string(name)].insert(&client);
   return true;
 }
 
 bool Pubsub::Unsubscribe(Kind kind, Client& client, std::string_view name) {
   const std::string key(name);
+  MutexLock lock(mutex_);
   if (Names(kind, client).erase(key) == 0) return false;
   PublishCounts(client);
-  MutexLock lock(mutex_);
   Table& table = tables_[static_cast<size_t>(kind)];
   const auto found = table.find(key);
   found->second.erase(&client);
@@ -96,6 +98,15 @@ size_t Pubsub::Publish(Kind kind, std::string_view channel, std::string_view mes
     deliveries += DeliverTo(listeners, Message({"pmessage", pattern, channel, message}));
   }
   return deliveries;
+}
+
+bool Pubsub::Listens(const Client& client, const std::function<bool(Kind, std::string_view)>& chosen) const {
+  const MutexLock lock(mutex_);
+  const auto any = [&](Kind kind, const absl::btree_set<std::string>& names) {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return chosen(kind, name); });
+  };
+  return any(Kind::kChannel, client.channels) || any(Kind::kPattern, client.patterns) ||
+         any(Kind::kShard, client.shard_channels);
 }
 
 std::vector<std::string> Pubsub::Channels(Kind kind, std::string_view pattern) const {

@@ -10,6 +10,7 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,11 @@ class Pubsub {
   // Returns how many deliveries were made: a client that listens to a channel and two matching patterns counts three
   // times. `kind` is kChannel or kShard.
   size_t Publish(Kind kind, std::string_view channel, std::string_view message) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Whether a client, of any thread, is subscribed to something that `chosen` says yes to, which is called under the
+  // mutex.
+  bool Listens(const Client& client, const std::function<bool(Kind, std::string_view)>& chosen) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Names with listeners that match `pattern`; all for an empty one.
   std::vector<std::string> Channels(Kind kind, std::string_view pattern) const ABSL_LOCKS_EXCLUDED(mutex_);

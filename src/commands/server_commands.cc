@@ -1,6 +1,4 @@
 // The table of the server's own commands, joined from its families, and those that stand alone.
-#include <algorithm>
-
 #include "base/version.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
@@ -28,34 +26,6 @@ absl::Status Lolwut(Context& ctx) {
       "  .  '  .   '   .  '   .   '  .   '  .\n"
       "_______________________________________\n";
   ctx.out.Verbatim("txt", fmt::format("{}\nTidemark ver. {}\n", kTide, Version()));
-  return absl::OkStatus();
-}
-
-absl::Status AclWhoami(Context& ctx) {
-  ctx.out.Bulk("default");
-  return absl::OkStatus();
-}
-
-absl::Status AclCat(Context& ctx) {
-  if (ctx.args.size() > 3) return WrongArity("acl|cat");
-  if (ctx.args.size() == 2) {
-    ctx.out.Array(AclCategoryNames().size());
-    for (const std::string_view name : AclCategoryNames()) ctx.out.Bulk(name);
-    return absl::OkStatus();
-  }
-  const auto names = AclCategoryNames();
-  const auto wanted = std::find_if(names.begin(), names.end(),
-                                   [&](std::string_view name) { return EqualsIgnoreCase(name, ctx.args[2]); });
-  if (wanted == names.end()) return InvalidArgument("ERR Unknown category '{}'", ctx.args[2]);
-  const auto header = ctx.out.BeginDeferred(resp::Writer::Kind::kArray);
-  size_t count = 0;
-  for (const CommandTable::Row& row : CommandTable::Get().rows()) {
-    const std::vector<std::string_view> categories = AclCategories(row);
-    if (std::find(categories.begin(), categories.end(), *wanted) == categories.end()) continue;
-    ctx.out.Bulk(row.full_name);
-    ++count;
-  }
-  ctx.out.EndDeferred(header, count);
   return absl::OkStatus();
 }
 
@@ -93,26 +63,6 @@ absl::Status ModuleList(Context& ctx) {
   return absl::OkStatus();
 }
 
-constexpr CommandSpec kAclSubcommands[] = {
-    {.name = "cat",
-     .arity = -2,
-     .flags = kNoScript | kLoading | kStale,
-     .group = "server",
-     .since = "6.0.0",
-     .summary = "Lists categories of commands, or the commands of one.",
-     .complexity = "O(1) since the categories and commands are a fixed set",
-     .syntax = "[categoryname]",
-     .handler = AclCat},
-    {.name = "whoami",
-     .arity = 2,
-     .flags = kNoScript | kLoading | kStale,
-     .group = "server",
-     .since = "6.0.0",
-     .summary = "Tells the user of the connection.",
-     .complexity = "O(1)",
-     .syntax = "",
-     .handler = AclWhoami},
-};
 constexpr CommandSpec kFunctionSubcommands[] = {
     {.name = "flush",
      .arity = -2,
@@ -166,16 +116,6 @@ constexpr CommandSpec kScriptSubcommands[] = {
      .handler = ScriptFlush},
 };
 constexpr CommandSpec kCommands[] = {
-    {.name = "acl",
-     .arity = -2,
-     .flags = 0,
-     .group = "server",
-     .since = "6.0.0",
-     .summary = "About users and what they may do.",
-     .complexity = "Depends on subcommand",
-     .syntax = "",
-     .handler = UnknownSubcommand,
-     .subcommands = kAclSubcommands},
     {.name = "function",
      .arity = -2,
      .flags = 0,
@@ -233,7 +173,7 @@ std::span<const CommandSpec> ServerCommands() {
     auto* joined = new std::vector<CommandSpec>(std::begin(kCommands), std::end(kCommands));
     for (const auto family :
          {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(), PersistenceFamily(),
-          ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily(), DebugFamily()}) {
+          ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily(), DebugFamily(), MonitorFamily()}) {
       joined->insert(joined->end(), family.begin(), family.end());
     }
     return joined;

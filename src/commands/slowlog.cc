@@ -8,18 +8,6 @@
 namespace tidemark::commands {
 namespace {
 
-// Passwords: what AUTH takes, what follows AUTH in HELLO, and values of options that are secret.
-bool IsSecret(Args args, size_t i) {
-  if (i == 0) return false;
-  if (EqualsIgnoreCase(args[0], "auth")) return true;
-  if (EqualsIgnoreCase(args[0], "hello")) {
-    return EqualsIgnoreCase(args[i - 1], "auth") || (i > 1 && EqualsIgnoreCase(args[i - 2], "auth"));
-  }
-  if (!EqualsIgnoreCase(args[0], "config") || !EqualsIgnoreCase(args[1], "set") || i < 3 || i % 2 == 0) return false;
-  const config::Option* option = config::FindOption(args[i - 1]);
-  return option != nullptr && option->secret;
-}
-
 // Long arguments and long lists are cut as Redis cuts them, so that one command cannot fill the memory.
 std::vector<std::string> Shortened(Args args) {
   std::vector<std::string> words;
@@ -28,7 +16,7 @@ std::vector<std::string> Shortened(Args args) {
   for (size_t i = 0; i < count; ++i) {
     if (i + 1 == count && args.size() > count) {
       words.push_back(fmt::format("... ({} more arguments)", args.size() - count + 1));
-    } else if (IsSecret(args, i)) {
+    } else if (IsSecretArgument(args, i)) {
       words.emplace_back("(redacted)");
     } else if (args[i].size() > Slowlog::kMaxArgBytes) {
       words.push_back(fmt::format("{}... ({} more bytes)", args[i].substr(0, Slowlog::kMaxArgBytes),
@@ -41,6 +29,19 @@ std::vector<std::string> Shortened(Args args) {
 }
 
 }  // namespace
+
+// Passwords: what AUTH takes, what follows AUTH in HELLO, and values of options that are secret.
+bool IsSecretArgument(Args args, size_t i) {
+  if (i == 0) return false;
+  if (EqualsIgnoreCase(args[0], "auth")) return true;
+  if (EqualsIgnoreCase(args[0], "hello")) {
+    return EqualsIgnoreCase(args[i - 1], "auth") || (i > 1 && EqualsIgnoreCase(args[i - 2], "auth"));
+  }
+  if (EqualsIgnoreCase(args[0], "acl")) return i > 1 && EqualsIgnoreCase(args[1], "setuser");
+  if (!EqualsIgnoreCase(args[0], "config") || !EqualsIgnoreCase(args[1], "set") || i < 3 || i % 2 == 0) return false;
+  const config::Option* option = config::FindOption(args[i - 1]);
+  return option != nullptr && option->secret;
+}
 
 void Slowlog::SetMaxLength(size_t entries) {
   MutexLock lock(mutex_);

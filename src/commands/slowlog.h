@@ -17,6 +17,9 @@
 
 namespace tidemark::commands {
 
+// Whether args[i] is a password, or may be one: what is shown of a command elsewhere has "(redacted)" in its place.
+bool IsSecretArgument(Args args, size_t i);
+
 class Slowlog {
  public:
   // Redis's limits on what one entry keeps (slowlog.h).

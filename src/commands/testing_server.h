@@ -10,6 +10,7 @@
 
 #include "backup/fake_tasks.h"
 #include "base/check.h"
+#include "commands/acl.h"
 #include "commands/blocked_clients.h"
 #include "commands/change_fan_out.h"
 #include "commands/client_registry.h"
@@ -18,11 +19,13 @@
 #include "commands/dispatcher.h"
 #include "commands/key_notifier.h"
 #include "commands/latency.h"
+#include "commands/monitors.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/testing.h"
 #include "commands/testing_replication.h"
+#include "commands/tracking.h"
 #include "commands/watch_table.h"
 
 namespace tidemark::commands::testing {
@@ -43,6 +46,7 @@ class TestServer {
     changes_.Add(watches_);
     changes_.Add(blocked_);
     changes_.Add(notifier_);
+    changes_.Add(tracking_);
     engine_->SetChangeListener(&changes_);
     Join(client_);
   }
@@ -69,6 +73,7 @@ class TestServer {
   }
   void Leave(FakeClient& client) {
     server_->pubsub.Remove(client);
+    dispatcher_.Forget(client);
     clients_.Remove(client);
   }
 
@@ -133,6 +138,9 @@ class TestServer {
                                               .host = host_,
                                               .blocked = &blocked_,
                                               .notifier = &notifier_,
+                                              .acl = &acl_,
+                                              .tracking = &tracking_,
+                                              .monitors = &monitors_,
                                               .run_id = std::string(40, 'a'),
                                               .cluster_id = std::string(32, 'c'),
                                               .executable = "test"});
@@ -157,6 +165,9 @@ class TestServer {
   WatchTable watches_;
   BlockedClients blocked_;
   KeyNotifier notifier_{config_, pubsub_};
+  Acl acl_{config_, clients_, pubsub_};
+  Tracking tracking_{config_, clients_};
+  Monitors monitors_;
   ChangeFanOut changes_;
   Slowlog slowlog_;
   LatencyMonitor latency_;

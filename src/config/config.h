@@ -68,6 +68,11 @@ class Config {
   // CONFIG REWRITE.
   absl::Status Rewrite();
 
+  // The lines `user NAME RULE…` (commands/acl.h reads them) as they were loaded, words between single spaces.
+  const std::vector<std::string>& user_lines() const { return user_lines_; }
+  // What Rewrite shall put there; without it, they stay as they are in the file.
+  void SetUserLines(std::function<std::vector<std::string>()> lines);
+
   // Absolute path of the file loaded; empty when there was none (or standard input).
   const std::string& file() const { return file_; }
 
@@ -86,15 +91,18 @@ class Config {
 
   absl::Status LoadFile(const std::string& path, int depth);
   absl::Status LoadLines(std::string_view text, const std::string& source, int depth);
+  absl::StatusOr<bool> TakeUserLine(std::span<const std::string_view> words);
   absl::Status LoadFlags(std::span<const std::string> arguments);
 
   const Files files_;
   std::string file_;
+  std::vector<std::string> user_lines_;
 
   Mutex set_mutex_;  // one Set or Rewrite at a time; taken before mutex_
   mutable Mutex mutex_;
   std::vector<std::string> texts_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::vector<Apply>> applies_ ABSL_GUARDED_BY(mutex_);
+  std::function<std::vector<std::string>()> users_now_ ABSL_GUARDED_BY(mutex_);
   const std::unique_ptr<std::atomic<int64_t>[]> numbers_;
 };
 

@@ -22,6 +22,7 @@ A file has one option a line, as in redis.conf: `name value`, `#` before a comme
 
 `-` in the place of the file reads standard input. A value that begins with `--` is written `--name=value`. Bytes take
 units: `1k` is 1000, `1kb` 1024, likewise `m`, `mb`, `g`, `gb`. An unknown name or a bad value stops the start.
+Lines `user NAME RULE…` make users (docs/operations.md).
 
 Running: whether `CONFIG SET` changes it without a restart. `CONFIG REWRITE` writes what was changed back into the file.
 )";

@@ -61,6 +61,13 @@ absl::Status Config::LoadArguments(std::span<const std::string> arguments) {
   return LoadFlags(arguments);
 }
 
+absl::StatusOr<bool> Config::TakeUserLine(std::span<const std::string_view> words) {
+  if (words[0] != "user") return false;
+  if (words.size() < 2) return InvalidArgument("\"user\" needs a name");
+  user_lines_.push_back(fmt::format("{}", fmt::join(words, " ")));
+  return true;
+}
+
 absl::Status Config::LoadFlags(std::span<const std::string> arguments) {
   for (size_t i = 0; i < arguments.size();) {
     if (!IsFlag(arguments[i])) return InvalidArgument("\"{}\": a flag was expected here", arguments[i]);
@@ -72,6 +79,11 @@ absl::Status Config::LoadFlags(std::span<const std::string> arguments) {
     }
     for (++i; i < arguments.size() && !IsFlag(arguments[i]); ++i) words.emplace_back(arguments[i]);
     const std::string place = fmt::format("flag --{}", name);
+    std::vector<std::string_view> line = {name};
+    line.insert(line.end(), words.begin(), words.end());
+    const absl::StatusOr<bool> is_user = TakeUserLine(line);
+    if (!is_user.ok()) return AtPlace(place, is_user.status());
+    if (*is_user) continue;
     const absl::StatusOr<const Option*> option = NamedOption(name);
     if (!option.ok()) return AtPlace(place, option.status());
     const size_t index = IndexOf(**option);
@@ -106,6 +118,9 @@ absl::Status Config::LoadLines(std::string_view text, const std::string& source,
       if (!included.ok()) return AtPlace(place, included);
       continue;
     }
+    const absl::StatusOr<bool> is_user = TakeUserLine(words);
+    if (!is_user.ok()) return AtPlace(place, is_user.status());
+    if (*is_user) continue;
     const absl::StatusOr<const Option*> option = NamedOption(words[0]);
     if (!option.ok()) return AtPlace(place, option.status());
     const size_t index = IndexOf(**option);

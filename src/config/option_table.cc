@@ -1,5 +1,5 @@
 // The table of options. Names are Redis 7.0's where the meaning is Redis's, ours where it is not. An option of Redis
-// that would promise something we do not do (TLS, ACL files, modules) is not here: it must stop the start.
+// that would promise something we do not do (TLS for clients, modules) is not here: it must stop the start.
 #include <array>
 #include <limits>
 
@@ -78,6 +78,12 @@ constexpr auto kNetwork = std::to_array<Option>({
         .Says("addresses to listen on; one that begins with '-' may be missing on this machine"),
     Bool("protected-mode", "yes").Says("without a password, serve only clients of this machine"),
     Text("requirepass", "").Secret().Says("password that AUTH and HELLO ask for; empty asks for none"),
+    Text("aclfile", "").Fixed().Says("file of users, a line `user NAME RULE…` each; empty: they stand in this file"),
+    Enum("acl-pubsub-default", "resetchannels", "allchannels|resetchannels")
+        .Says("whether a new user may use every channel of pub/sub until rules say otherwise"),
+    Integer("tracking-table-max-keys", "1000000", 0, kLong)
+        .Says("keys that are remembered for CLIENT TRACKING; 0 is no limit"),
+    Integer("acllog-max-len", "128", 0, kLong).Says("entries that ACL LOG keeps"),
     Integer("tcp-backlog", "511", 0, kInt).Fixed().Says("connections that may wait to be accepted"),
     Integer("tcp-keepalive", "300", 0, kInt).Says("seconds of silence before TCP asks whether a client lives; 0 never"),
     Integer("timeout", "0", 0, kInt).Says("seconds after which an idle client is disconnected; 0 never"),
@@ -286,7 +292,6 @@ constexpr auto kMemoryCare = std::to_array<Option>({
     Integer("active-defrag-cycle-max", "25", 1, 99).NoEffect(),
     Integer("active-defrag-max-scan-fields", "1000", 1, kLong).NoEffect(),
     Bool("jemalloc-bg-thread", "yes").NoEffect(),
-    Integer("tracking-table-max-keys", "1000000", 0, kLong).NoEffect(),
 });
 
 constexpr auto kProcess = std::to_array<Option>({
@@ -294,8 +299,6 @@ constexpr auto kProcess = std::to_array<Option>({
     Bool("dynamic-hz", "yes").NoEffect(),
     Integer("active-expire-effort", "1", 1, 10).NoEffect(),
     Integer("busy-reply-threshold", "5000", 0, kLong).Also("lua-time-limit").NoEffect(),
-    Integer("acllog-max-len", "128", 0, kLong).NoEffect(),
-    Enum("acl-pubsub-default", "resetchannels", "allchannels|resetchannels").NoEffect(),
     Bool("io-threads-do-reads", "no").Fixed().NoEffect(),
     Enum("cluster-enabled", "no", "no")
         .Fixed()

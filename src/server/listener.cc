@@ -179,7 +179,7 @@ void Listener::Accepted(Socket socket, const sockaddr_storage& remote, IoThread&
     SayAndClose(std::move(socket), kTooMany);
     return;
   }
-  if (settings.protected_mode && !settings.has_password && !IsLoopback(HostOf(remote))) {
+  if (settings.protected_mode && !services_.acl.DefaultHasPassword() && !IsLoopback(HostOf(remote))) {
     services_.clients.CountRejected();
     SayAndClose(std::move(socket), kDenied);
     return;
@@ -190,7 +190,7 @@ void Listener::Accepted(Socket socket, const sockaddr_storage& remote, IoThread&
   session->fd = fd;
   session->address = AddressText(remote);
   session->local_address = AddressText(local);
-  session->authenticated = !settings.has_password;
+  session->authenticated = !services_.acl.NeedsLogin();
   thread.Post([session = std::move(session)] { session->Start(); });
 }
 

@@ -80,7 +80,8 @@ config::Files ConfigFiles() {
               }};
 }
 
-Server::Server(config::Config& config) : config_(config), notifier_(config, pubsub_) {}
+Server::Server(config::Config& config)
+    : config_(config), notifier_(config, pubsub_), acl_(config, clients_, pubsub_), tracking_(config, clients_) {}
 
 // A worker may be in the engine.
 Server::~Server() {
@@ -92,6 +93,7 @@ absl::Status Server::Start() {
   ::signal(SIGHUP, SIG_IGN);
   TM_RETURN_IF_ERROR(StartLogging(config_.Text("loglevel"), config_.Text("logfile")));
   spdlog::info("Tidemark {} starting, pid {}, data in {}", Version(), ::getpid(), config_.Text("dir"));
+  TM_RETURN_IF_ERROR(acl_.LoadAtStart());
   TM_RETURN_IF_ERROR(ReadRole());
   TM_RETURN_IF_ERROR(OpenEngine());
   tasks_ = std::make_unique<backup::TasksOfRole>();
@@ -184,6 +186,7 @@ void Server::MakeServices() {
   changes_.Add(watches_);
   changes_.Add(blocked_);
   changes_.Add(notifier_);
+  changes_.Add(tracking_);
   engine_->SetChangeListener(&changes_);
   workers_ = std::make_unique<WorkerPool>(kWorkers);
   MakeNode();
@@ -203,6 +206,9 @@ void Server::MakeServices() {
       .host = *this,
       .blocked = &blocked_,
       .notifier = &notifier_,
+      .acl = &acl_,
+      .tracking = &tracking_,
+      .monitors = &monitors_,
       .run_id = NewRunId(),
       .cluster_id = ClusterId(),
       .executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string(),
@@ -211,7 +217,7 @@ void Server::MakeServices() {
   });
   dispatcher_ = std::make_unique<commands::Dispatcher>(*commands_);
   // NOLINTNEXTLINE(modernize-make-unique): likewise
-  services_.reset(new SessionServices{*dispatcher_, *workers_, settings_, clients_, pubsub_, watches_});
+  services_.reset(new SessionServices{*dispatcher_, *workers_, settings_, clients_, pubsub_, acl_});
   for (int i = 0; i < config_.Integer("io-threads"); ++i) {
     threads_.push_back(std::make_unique<IoThread>(i, *engine_, settings_, clients_));
   }
@@ -293,7 +299,6 @@ void Server::FollowLimits() {
   Follow({"maxclients"},
          [this] { settings_.max_clients = RaiseFileLimit(static_cast<uint64_t>(config_.Integer("maxclients"))); });
   Follow({"protected-mode"}, [this] { settings_.protected_mode = config_.Bool("protected-mode"); });
-  Follow({"requirepass"}, [this] { settings_.has_password = !config_.Text("requirepass").empty(); });
   Follow({"client-output-buffer-limit"}, [this] {
     SetLimit(settings_.normal, config_.Limit(config::ClientClass::kNormal));
     SetLimit(settings_.pubsub, config_.Limit(config::ClientClass::kPubsub));

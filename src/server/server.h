@@ -18,6 +18,7 @@
 #include "backup/succession.h"
 #include "backup/tasks_of_role.h"
 #include "base/status.h"
+#include "commands/acl.h"
 #include "commands/blocked_clients.h"
 #include "commands/change_fan_out.h"
 #include "commands/client_registry.h"
@@ -25,9 +26,11 @@
 #include "commands/dispatcher.h"
 #include "commands/key_notifier.h"
 #include "commands/latency.h"
+#include "commands/monitors.h"
 #include "commands/pubsub.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
+#include "commands/tracking.h"
 #include "commands/watch_table.h"
 #include "config/config.h"
 #include "engine/engine.h"
@@ -94,6 +97,9 @@ class Server final : public commands::Host {
   commands::WatchTable watches_;
   commands::BlockedClients blocked_;
   commands::KeyNotifier notifier_;
+  commands::Acl acl_;
+  commands::Tracking tracking_;
+  commands::Monitors monitors_;
   commands::ChangeFanOut changes_;
   commands::Slowlog slowlog_;
   commands::LatencyMonitor latency_;

@@ -172,6 +172,7 @@ void Server::Exchanged() {
   ApplyLogSettings();
   const auto databases = static_cast<uint16_t>(config_.Integer("databases"));
   for (uint16_t db = 0; db < databases; ++db) changes_.OnContentsReplaced(DbIndex{db});
+  tracking_.TellChanges(nullptr);
   for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseWaiting();
   commands_->cluster_id = ClusterId();
 }

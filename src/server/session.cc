@@ -375,7 +375,7 @@ void Session::ResumeIfDrained() {
 }
 
 bool Session::OverOutputLimit() {
-  const OutputLimit& limit = subscriptions() > 0 ? services_.settings.pubsub : services_.settings.normal;
+  const OutputLimit& limit = subscriptions() > 0 || monitor ? services_.settings.pubsub : services_.settings.normal;
   const size_t pending = output_.pending();
   const uint64_t hard = limit.hard.load(std::memory_order_relaxed);
   const uint64_t soft = limit.soft.load(std::memory_order_relaxed);
@@ -423,7 +423,7 @@ void Session::Leave() {
   if (left_) return;
   left_ = true;
   services_.pubsub.Remove(*this);
-  services_.watches.RemoveAll(*this);
+  services_.dispatcher.Forget(*this);
   services_.clients.Remove(*this);
   services_.connections.fetch_sub(1, std::memory_order_relaxed);
   thread_.Unregister(shared_from_this());

@@ -18,11 +18,11 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "commands/acl.h"
 #include "commands/client.h"
 #include "commands/client_registry.h"
 #include "commands/dispatcher.h"
 #include "commands/pubsub.h"
-#include "commands/watch_table.h"
 #include "resp/parser.h"
 #include "server/input_buffer.h"
 #include "server/io_thread.h"
@@ -41,7 +41,7 @@ struct SessionServices {
   const Settings& settings;
   commands::ClientRegistry& clients;
   commands::Pubsub& pubsub;
-  commands::WatchTable& watches;
+  const commands::Acl& acl;
   // Sessions made and not yet closed, for maxclients.
   std::atomic<size_t> connections{0};
 };

@@ -15,8 +15,7 @@ struct OutputLimit {
 };
 
 struct Settings {
-  std::atomic<bool> sync_always = false;   // appendfsync always
-  std::atomic<bool> has_password = false;  // requirepass
+  std::atomic<bool> sync_always = false;  // appendfsync always
   std::atomic<bool> protected_mode = true;
   std::atomic<uint64_t> max_clients = 10000;
   std::atomic<uint64_t> idle_seconds = 0;  // timeout; 0: never

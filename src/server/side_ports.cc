@@ -38,8 +38,8 @@ absl::StatusOr<std::unique_ptr<SidePorts>> SidePorts::Start(commands::Server& se
   ports->tasks_ = std::make_unique<commands::PrimaryTasks>(all_tasks, server.replication);
   backup::Tasks& tasks = *ports->tasks_;
   const config::Config& config = server.config;
-  const auto access = [&config](bool loopback, std::string_view user, std::string_view password) {
-    return commands::CheckAccess(config, loopback, user, password);
+  const auto access = [&server](bool loopback, std::string_view user, std::string_view password) {
+    return commands::CheckAccess(*server.acl, server.config, loopback, user, password);
   };
   const auto default_flush = [&config] { return commands::DefaultFlush(config); };
   if (const uint16_t port = RpcPort(config); port != 0) {
