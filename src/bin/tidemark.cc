@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "bin/archive_command.h"
+#include "bin/export_command.h"
 #include "bin/hide_secrets.h"
+#include "bin/import_command.h"
 #include "bin/inspect_command.h"
 #include "bin/log_command.h"
 #include "bin/restore_command.h"
@@ -22,6 +24,8 @@ int main(int argc, char** argv) {
   tidemark::bin::AddWalCommand(app, &exit_code);
   tidemark::bin::AddLogCommand(app, &exit_code);
   tidemark::bin::AddArchiveCommand(app, &exit_code);
+  tidemark::bin::AddImportCommand(app, &exit_code);
+  tidemark::bin::AddExportCommand(app, &exit_code);
   tidemark::bin::AddRollingRestartCommand(app, &exit_code);
   std::vector<std::string> arguments = tidemark::bin::TakeArguments(argc, argv);
   arguments.erase(arguments.begin());

@@ -183,6 +183,14 @@ bool ClientRegistry::Unblock(uint64_t id, bool with_error) {
   return deferred->Unblock(with_error);
 }
 
+std::optional<size_t> ClientRegistry::Deliver(uint64_t id, std::shared_ptr<const std::string> bytes) {
+  const MutexLock lock(mutex_);
+  const auto found = clients_.find(id);
+  if (found == clients_.end()) return std::nullopt;
+  if (bytes != nullptr) found->second->Deliver(std::move(bytes));
+  return found->second->output_bytes();
+}
+
 uint64_t ClientRegistry::MonotonicMillis() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());

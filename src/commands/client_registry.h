@@ -55,6 +55,10 @@ class ClientRegistry {
     bytes_out_.fetch_add(bytes_out, std::memory_order_relaxed);
   }
 
+  // Gives `bytes` (null: nothing) to the client of that id, and says how much then waits to be sent to it; nullopt when
+  // there is no such client any more. Any thread.
+  std::optional<size_t> Deliver(uint64_t id, std::shared_ptr<const std::string> bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // One line of CLIENT LIST or INFO, without the line's end. `client` is the caller's own.
   std::string Describe(const Client& client, uint64_t now_ms) const ABSL_LOCKS_EXCLUDED(mutex_);
   // The lines of all clients that fit, in order of their ids.

@@ -37,6 +37,7 @@ constexpr Difference kDifferences[] = {
     {"memory|stats", "Figures of the caches; no `db.N` entries."},
     {"memory|usage", "Bytes of the rows of key and value, in memory or on disk."},
     {"module|list", "Empty: there are no modules."},
+    {"export", "Redis has no such command."},
     {"leases", "Redis has no such command."},
     {"pfcount", "Does not write the estimate back into the value; a read changes nothing."},
     {"pfselftest", "Other checks; about a second."},

@@ -171,9 +171,9 @@ constexpr CommandSpec kCommands[] = {
 std::span<const CommandSpec> ServerCommands() {
   static const auto* const all = [] {
     auto* joined = new std::vector<CommandSpec>(std::begin(kCommands), std::end(kCommands));
-    for (const auto family :
-         {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(), PersistenceFamily(),
-          ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily(), DebugFamily(), MonitorFamily()}) {
+    for (const auto family : {ConfigFamily(), InfoFamily(), SlowlogFamily(), LatencyFamily(), MemoryFamily(),
+                              PersistenceFamily(), ReplicationFamily(), ReplicationWaits(), ExpiryClockFamily(),
+                              DebugFamily(), MonitorFamily(), ExportFamily()}) {
       joined->insert(joined->end(), family.begin(), family.end());
     }
     return joined;

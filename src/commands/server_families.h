@@ -19,6 +19,7 @@ std::span<const CommandSpec> MemoryFamily();       // memory_commands.cc
 std::span<const CommandSpec> ExpiryClockFamily();  // expiry_clock_commands.cc: EXPIRY, after a restore
 std::span<const CommandSpec> DebugFamily();        // debug_commands.cc
 std::span<const CommandSpec> MonitorFamily();      // monitor_commands.cc
+std::span<const CommandSpec> ExportFamily();       // export_commands.cc: the way back to Redis
 std::span<const CommandSpec> PersistenceFamily();  // persistence_commands.cc: snapshots, SHUTDOWN
 std::span<const CommandSpec> ReplicationFamily();  // replication_commands.cc
 std::span<const CommandSpec> ReplicationWaits();   // replication_waits.cc: WAIT, WAITAOF

@@ -20,7 +20,7 @@ namespace tidemark::format {
 // One command; the views last for the call.
 using RdbEmit = std::function<absl::Status(std::span<const std::string_view> words)>;
 
-class RdbCommands final : public RdbSink {
+class RdbCommands : public RdbSink {
  public:
   explicit RdbCommands(RdbEmit emit) : emit_(std::move(emit)) {}
 
