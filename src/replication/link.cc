@@ -29,7 +29,7 @@ Link::Link(engine::Engine& engine, FileSystem& fs, Clock& clock, LinkOptions opt
   });
 }
 
-Link::~Link() { Stop(); }
+Link::~Link() { Link::Stop(); }
 
 void Link::Stop() {
   {
@@ -141,6 +141,7 @@ absl::StatusOr<Hello> Link::MakeHello() {
 absl::Status Link::RunOnce() {
   SetState(LinkState::kConnecting);
   absl::StatusOr<std::unique_ptr<Upstream>> connected = options_.connect(options_.primary, options_.upstream());
+  if (absl::IsUnimplemented(connected.status())) options_.met_redis();
   TM_RETURN_IF_ERROR(connected.status());
   const std::shared_ptr<Upstream> upstream = *std::move(connected);
   {

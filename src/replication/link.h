@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "engine/engine.h"
 #include "engine/identity.h"
+#include "replication/follower.h"
 #include "replication/replication.h"
 #include "replication/staging.h"
 #include "replication/upstream.h"
@@ -46,23 +47,23 @@ struct LinkOptions {
   // The primary said: take over. Must not block.
   std::function<void()> take_over;
   std::function<void(const std::string& node_id)> met_primary;
+  // The other side is a Redis. Must not block.
+  std::function<void()> met_redis = [] {};
   std::function<void(const std::string&)> report = [](const std::string&) {};
 };
 
-class Link {
+class Link final : public Follower {
  public:
   Link(engine::Engine& engine, FileSystem& fs, Clock& clock, LinkOptions options);
-  ~Link();
+  ~Link() override;
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
-  // Ends the connection and waits for the threads: nothing is received or exchanged any more. Not on its own thread.
-  void Stop();
-
-  LinkStatus status() const;
-  bool up() const { return up_.load(std::memory_order_relaxed); }
-  // This node's log is durable further: acknowledges soon. Any thread; does not block.
-  void DurableAdvanced();
+  void Stop() override;
+  LinkStatus status() const override;
+  bool up() const override { return up_.load(std::memory_order_relaxed); }
+  // Acknowledges soon.
+  void DurableAdvanced() override;
 
  private:
   void Run();

@@ -7,6 +7,7 @@
 
 #include "env/random.h"
 #include "replication/join.h"
+#include "replication/psync_link.h"
 
 namespace tidemark::replication {
 namespace {
@@ -63,6 +64,7 @@ absl::Status Node::Start() {
   std::optional<engine::Identity> identity;
   TM_RETURN_IF_ERROR(ReadIdentity(&identity));
   TM_RETURN_IF_ERROR(Remember(options_.remembered.primary));
+  if (!options_.remembered.primary) ForgetPsync();
   source_.Open();
   const MutexLock lock(mutex_);
   if (identity) history_ = HistoryOf(*identity);
@@ -72,7 +74,7 @@ absl::Status Node::Start() {
 }
 
 void Node::Stop() {
-  std::shared_ptr<Link> link;
+  std::shared_ptr<Follower> link;
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
@@ -118,7 +120,7 @@ bool Node::link_up() const {
 
 replication::Status Node::status() const {
   replication::Status status;
-  std::shared_ptr<Link> link;
+  std::shared_ptr<Follower> link;
   {
     const MutexLock lock(mutex_);
     status.role = role();
@@ -194,7 +196,7 @@ void Node::Run() {
       failover = failover_.has_value();
     }
     if (wish && wish->primary) {
-      BecomeReplica(*wish->primary);
+      BecomeReplica(*wish->primary, wish->redis);
     } else if (wish) {
       BecomePrimary();
     } else if (failover) {
@@ -207,9 +209,9 @@ void Node::Run() {
   }
 }
 
-void Node::BecomeReplica(const Endpoint& primary) {
+void Node::BecomeReplica(const Endpoint& primary, bool redis) {
   options_.report(fmt::format("replication: becomes a replica of {}:{}", primary.host, primary.port));
-  std::shared_ptr<Link> former;
+  std::shared_ptr<Follower> former;
   {
     const MutexLock lock(mutex_);
     former = std::exchange(link_, nullptr);
@@ -227,7 +229,52 @@ void Node::BecomeReplica(const Endpoint& primary) {
     options_.report(fmt::format("replication: the role cannot be written down: {}", Message(kept)));
   }
   LetWrite();
-  StartLink(primary);
+  if (redis) {
+    StartPsync(primary);
+  } else {
+    StartLink(primary);
+  }
+}
+
+void Node::FollowAs(const Endpoint& primary, bool redis) {
+  const MutexLock lock(mutex_);
+  if (stopping_ || wish_ || primary_ != primary) return;
+  wish_ = Wish{.primary = primary, .redis = redis};
+  changed_.SignalAll();
+}
+
+// The node's own log goes on: what a Redis sends becomes records of its own, which its replicas and archives can
+// follow.
+void Node::StartPsync(const Endpoint& primary) {
+  engine_.SetFollowing(false);
+  const absl::StatusOr<engine::Identity> identity = engine::EnsureIdentity(engine_, clock_);
+  if (!identity.ok()) {
+    options_.report(fmt::format("replication: {}", Message(identity.status())));
+    return StartLink(primary);
+  }
+  options_.report(fmt::format("replication: {}:{} is a Redis: follows it as its replica", primary.host, primary.port));
+  PsyncOptions options;
+  options.primary = primary;
+  options.announced = options_.announced;
+  options.upstream = options_.upstream;
+  options.connect = options_.connect_redis;
+  options.sink = options_.commands();
+  options.retry = options_.retry;
+  options.not_redis = [this, primary] { FollowAs(primary, /*redis=*/false); };
+  options.report = options_.report;
+  auto link = std::make_shared<PsyncLink>(clock_, std::move(options));
+  const MutexLock lock(mutex_);
+  history_ = HistoryOf(*identity);
+  link_ = std::move(link);
+}
+
+void Node::ForgetPsync() {
+  CommandSink* sink = options_.commands == nullptr ? nullptr : options_.commands();
+  if (sink == nullptr) return;
+  const absl::StatusOr<std::optional<PsyncPosition>> position = sink->Position();
+  absl::Status forgotten = position.status();
+  if (position.ok() && *position) forgotten = sink->Apply({}, std::nullopt);
+  if (!forgotten.ok()) options_.report(fmt::format("replication: {}", Message(forgotten)));
 }
 
 void Node::StartLink(const Endpoint& primary) {
@@ -243,6 +290,9 @@ void Node::StartLink(const Endpoint& primary) {
   options.reopen = [this](absl::FunctionRef<absl::Status(Lsn)> between) { return ReopenEngine(between); };
   options.read_archive = options_.read_archive;
   options.take_over = [this] { Promote(); };
+  if (options_.connect_redis != nullptr) {
+    options.met_redis = [this, primary] { FollowAs(primary, /*redis=*/true); };
+  }
   options.met_primary = [this](const std::string& id) { source_.SetPrimary(id); };
   options.report = options_.report;
   auto link = std::make_shared<Link>(engine_, fs_, clock_, std::move(options));
@@ -341,7 +391,7 @@ absl::Status Node::StartTimeline() {
 }
 
 void Node::BecomePrimary() {
-  std::shared_ptr<Link> former;
+  std::shared_ptr<Follower> former;
   {
     const MutexLock lock(mutex_);
     former = std::exchange(link_, nullptr);
@@ -351,6 +401,7 @@ void Node::BecomePrimary() {
   if (const absl::Status held = source_.HoldForFormerPrimary(); !held.ok()) {
     options_.report(fmt::format("replication: no log is held for the former primary: {}", Message(held)));
   }
+  ForgetPsync();
   source_.SetPrimary({});
   absl::Status started = StartTimeline();
   if (started.ok()) started = Remember(std::nullopt);

@@ -19,7 +19,9 @@
 
 #include "base/mutex.h"
 #include "engine/engine.h"
+#include "replication/follower.h"
 #include "replication/link.h"
+#include "replication/psync_port.h"
 #include "replication/replication.h"
 #include "replication/source.h"
 
@@ -63,6 +65,9 @@ struct NodeOptions {
   Endpoint announced;
   std::function<UpstreamOptions()> upstream;  // read at each connection
   Connect connect;
+  // For a primary that is a Redis; null: there is none to be followed.
+  ConnectBytes connect_redis;
+  std::function<CommandSink*()> commands;
   SourceOptions source;
   std::chrono::milliseconds retry{1000};  // between two attempts to reach the primary
   NodeHooks hooks;
@@ -104,10 +109,16 @@ class Node final : public Replication {
   // What the node is to be; nullopt in `primary`: the primary itself.
   struct Wish {
     std::optional<Endpoint> primary;
+    bool redis = false;  // what the primary is
   };
 
   void Run();
-  void BecomeReplica(const Endpoint& primary);
+  void BecomeReplica(const Endpoint& primary, bool redis);
+  // The primary turned out to be, or not to be, a Redis.
+  void FollowAs(const Endpoint& primary, bool redis);
+  void StartPsync(const Endpoint& primary);
+  // How far a Redis was followed is of no use any more once this node writes for itself.
+  void ForgetPsync();
   void BecomePrimary();
   // Ends what a promotion held up, unless the next change of role, or a hand-over, has been asked for meanwhile.
   void LetWrite();
@@ -143,7 +154,7 @@ class Node final : public Replication {
   std::optional<FailoverRequest> failover_ ABSL_GUARDED_BY(mutex_);
   FailoverState failover_state_ ABSL_GUARDED_BY(mutex_) = FailoverState::kNone;
   SteadyTime failover_until_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<Link> link_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Follower> link_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -80,11 +80,10 @@ absl::StatusOr<uint16_t> AskForRpcPort(const replication::Endpoint& redis, const
   TM_ASSIGN_OR_RETURN(const Reply reply, Call(*context, name, {"REPLCONF", "rpc-port"}, deadline));
   if (reply->type == REDIS_REPLY_ERROR) {
     TM_RETURN_IF_ERROR(CheckError(Text(*reply), name));
-    return Errorf(absl::StatusCode::kFailedPrecondition, "{} is no Tidemark: REPLCONF rpc-port: {}", name,
-                  Text(*reply));
+    return Errorf(absl::StatusCode::kUnimplemented, "{} is no Tidemark: REPLCONF rpc-port: {}", name, Text(*reply));
   }
   if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0 || reply->integer > 65535) {
-    return Errorf(absl::StatusCode::kFailedPrecondition, "{} is no Tidemark: it does not know REPLCONF rpc-port", name);
+    return Errorf(absl::StatusCode::kUnimplemented, "{} is no Tidemark: it does not know REPLCONF rpc-port", name);
   }
   if (reply->integer == 0) {
     return Errorf(absl::StatusCode::kFailedPrecondition,

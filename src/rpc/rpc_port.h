@@ -10,7 +10,8 @@
 namespace tidemark::rpc {
 
 // Blocks for at most `timeout`. UNAVAILABLE when the port does not answer, UNAUTHENTICATED when it wants another
-// password, FAILED_PRECONDITION when it is no Tidemark, or serves no replicas: the message is for the operator.
+// password, UNIMPLEMENTED when it is no Tidemark, FAILED_PRECONDITION when it serves no replicas: the message is for
+// the operator.
 absl::StatusOr<uint16_t> AskForRpcPort(const replication::Endpoint& redis, const replication::UpstreamOptions& options,
                                        std::chrono::milliseconds timeout);
 

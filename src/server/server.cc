@@ -216,6 +216,7 @@ void Server::MakeServices() {
       .tcp_port = static_cast<uint16_t>(config_.Integer("port")),
   });
   dispatcher_ = std::make_unique<commands::Dispatcher>(*commands_);
+  replicated_ = std::make_unique<commands::ReplicatedCommands>(*commands_, dispatcher_.get());
   // NOLINTNEXTLINE(modernize-make-unique): likewise
   services_.reset(new SessionServices{*dispatcher_, *workers_, settings_, clients_, pubsub_, acl_});
   for (int i = 0; i < config_.Integer("io-threads"); ++i) {

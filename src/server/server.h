@@ -28,6 +28,7 @@
 #include "commands/latency.h"
 #include "commands/monitors.h"
 #include "commands/pubsub.h"
+#include "commands/replicated_commands.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/tracking.h"
@@ -110,6 +111,7 @@ class Server final : public commands::Host {
 
   std::unique_ptr<commands::Server> commands_;
   std::unique_ptr<commands::Dispatcher> dispatcher_;
+  std::unique_ptr<commands::ReplicatedCommands> replicated_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<SessionServices> services_;
   std::vector<std::unique_ptr<IoThread>> threads_;

@@ -9,6 +9,7 @@
 #include "backup/task_row.h"
 #include "engine/identity.h"
 #include "rpc/upstream.h"
+#include "server/redis_connection.h"
 #include "server/server.h"
 
 namespace tidemark::server {
@@ -67,6 +68,8 @@ void Server::MakeNode() {
   options.connect = rpc::UpstreamOver({.certificate = config_.Text("tls-cert-file"),
                                        .key = config_.Text("tls-key-file"),
                                        .authority = config_.Text("tls-ca-cert-file")});
+  options.connect_redis = RedisConnections();
+  options.commands = [this] { return replicated_.get(); };
   options.source.snapshots.rate = static_cast<uint64_t>(config_.Integer("repl-rate-limit"));
   options.source.report = [](const std::string& line) { spdlog::info("{}", line); };
   options.report = options.source.report;
