@@ -1,6 +1,7 @@
 """Coming from Redis and going back, with Debian's redis-server on the other side: files imported, a file exported, values
 carried by DUMP and RESTORE, and a live Redis followed through cuts and crashes. Each time everything is compared."""
 
+import os
 import random
 import subprocess
 import threading
@@ -8,7 +9,7 @@ import threading
 import redis
 
 from redis_process import RedisServer, assert_same, contents, populate, served_types
-from tidemark_process import Node, free_port, seed, server_binary, wait_until
+from tidemark_process import ROOT, Node, free_port, seed, server_binary, wait_until
 
 PACKED = {"list-max-listpack-size": "-2", "hash-max-listpack-entries": "128", "zset-max-listpack-entries": "128"}
 PLAIN = {"list-max-listpack-size": "3", "hash-max-listpack-entries": "0", "zset-max-listpack-entries": "0",
@@ -223,3 +224,14 @@ def test_nobody_there_is_told():
         node.client().replicaof("127.0.0.1", free_port())
         wait_until("the reason is told", lambda: link(node)["master_link_problem"] != "", 30)
         assert node.client().get("mine") == b"stays"
+
+
+def test_the_move_of_the_examples():
+    environment = dict(os.environ, TIDEMARK_SERVER=str(server_binary()), PORT=str(free_port()),
+                       TIDEMARK_CLI=str(server_binary().parent / "tidemark"), OLD_PORT=str(free_port()),
+                       BACK_PORT=str(free_port()))
+    story = subprocess.run([ROOT / "examples" / "move-from-redis.sh"], env=environment, capture_output=True, text=True,
+                           timeout=300)
+    print(story.stdout[-3000:], story.stderr[-3000:])
+    assert story.returncode == 0, story.returncode
+    assert "both ways, nothing lost" in story.stdout
