@@ -1,5 +1,7 @@
 #include "bin/import.h"
 
+#include <algorithm>
+
 #include "resp/parser.h"
 
 namespace tidemark::bin {
