@@ -50,11 +50,16 @@ mkdir "$work/old" "$work/back"
 redis-server --port "$old_port" --bind 127.0.0.1 --dir "$work/old" --save "" --repl-diskless-sync-delay 0 >"$work/old.log" &
 pids+=($!)
 await PONG old ping
-for i in $(seq 2000); do printf 'SET key:%d value-%d\r\nHSET hash:%d f1 %d f2 x\r\n' "$i" "$i" $((i % 50)) "$i"; done |
+for i in $(seq 300); do printf 'SET key:%d value-%d\r\nHSET hash:%d f1 %d f2 x\r\n' "$i" "$i" $((i % 50)) "$i"; done |
   old --pipe >"$work/pipe.log"
-( n=0; while :; do n=$((n + 1)); echo "INCR clicks"; echo "SET live:$((n % 100)) $n"; sleep 0.005; done | old >/dev/null ) &
+touch "$work/writing"
+n=0
+while [ -e "$work/writing" ]; do
+  n=$((n + 1))
+  printf 'INCR clicks\nSET live:%d %d\n' $((n % 100)) "$n"
+  sleep 0.005
+done | old >/dev/null &
 writer=$!
-pids+=("$writer")
 
 say "A Tidemark follows it"
 "$server" --port "$port" --bind 127.0.0.1 --dir "$work/new" >"$work/new.log" 2>&1 &
@@ -65,10 +70,11 @@ await up field new master_link_status
 new info replication | grep -E '^(master_host|master_port|master_kind|master_link_status|slave_repl_offset)'
 
 say "The moment of the move: the client stops, the last byte arrives, and the two are the same"
-kill "$writer" 2>/dev/null || true
-wait "$writer" 2>/dev/null || true
-old client pause 60000 write >/dev/null
-await "$(field old master_repl_offset)" field new slave_repl_offset
+rm "$work/writing"
+wait "$writer"
+offset=$(field old master_repl_offset)
+arrived() { [ "$(field new slave_repl_offset)" -ge "$offset" ] && echo yes; }
+await yes arrived
 picture old >"$work/picture.old"
 picture new >"$work/picture.new"
 cmp "$work/picture.old" "$work/picture.new"
