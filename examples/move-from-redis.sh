@@ -67,7 +67,7 @@ pids+=($!)
 await PONG new ping
 new replicaof 127.0.0.1 "$old_port"
 await up field new master_link_status
-new info replication | grep -E '^(master_host|master_port|master_kind|master_link_status|slave_repl_offset)'
+new info replication | grep -E '^(master_host|master_port|master_link_status|slave_repl_offset)'
 
 say "The moment of the move: the client stops, the last byte arrives, and the two are the same"
 rm "$work/writing"

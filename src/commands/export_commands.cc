@@ -1,5 +1,7 @@
 // EXPORT: the whole of the data, for another server. The file is sent as it is made, in bulk strings, each a reply of
 // its own, and a status at the end: so it may be of any size, and neither side holds it.
+#include "commands/export_commands.h"
+
 #include <chrono>
 #include <memory>
 #include <string>
@@ -9,7 +11,6 @@
 #include "commands/client_registry.h"
 #include "commands/deferred.h"
 #include "commands/server.h"
-#include "commands/server_families.h"
 #include "engine/rdb_export.h"
 #include "env/clock.h"
 

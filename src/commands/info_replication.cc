@@ -39,8 +39,8 @@ void WriteLink(Server& server, const replication::LinkStatus& link, Lsn end, uin
   Field(out, "master_last_io_seconds_ago",
         up || link.state == LinkState::kSync ? SecondsAgo(link.last_io_ms, now_ms) : -1);
   Field(out, "master_sync_in_progress", link.state == LinkState::kSync ? 1 : 0);
-  Field(out, "slave_read_repl_offset", link.foreign_offset.value_or(std::max(link.received, end).value));
-  Field(out, "slave_repl_offset", link.foreign_offset.value_or(end.value));
+  Field(out, "slave_read_repl_offset", std::max(link.received, end).value);
+  Field(out, "slave_repl_offset", end.value);
   if (link.state == LinkState::kSync) WriteSync(link, now_ms, out);
   if (!up) Field(out, "master_link_down_since_seconds", SecondsAgo(link.down_since_ms, now_ms));
   Field(out, "slave_priority", server.config.Integer("replica-priority"));
@@ -105,10 +105,7 @@ void WriteReplicationSection(Server& server, std::string* out) {
   Field(out, "repl_backlog_first_byte_offset", oldest.value);
   Field(out, "repl_backlog_histlen", status.end > oldest ? status.end - oldest : 0);
   Field(out, "timeline", status.history.empty() ? 0 : status.history.back().timeline.value);
-  if (status.link) {
-    Field(out, "master_kind", status.link->foreign_offset ? "redis" : "tidemark");
-    Field(out, "master_link_problem", OneLine(status.link->problem));
-  }
+  if (status.link) Field(out, "master_link_problem", OneLine(status.link->problem));
 }
 
 }  // namespace tidemark::commands

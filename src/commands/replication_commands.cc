@@ -84,7 +84,7 @@ absl::Status Role(Context& ctx) {
     ctx.out.Bulk(status.link->primary.host);
     ctx.out.Integer(status.link->primary.port);
     ctx.out.Bulk(StateName(status.link->state));
-    ctx.out.Integer(static_cast<int64_t>(status.link->foreign_offset.value_or(status.end.value)));
+    ctx.out.Integer(static_cast<int64_t>(status.end.value));
     return absl::OkStatus();
   }
   ctx.out.Array(3);

@@ -1,5 +1,6 @@
 // The table of the server's own commands, joined from its families, and those that stand alone.
 #include "base/version.h"
+#include "commands/export_commands.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 #include "env/clock.h"

@@ -2,6 +2,9 @@
 // construction until Stop, on threads of its own.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "replication/replication.h"
 
 namespace tidemark::replication {
@@ -15,6 +18,8 @@ class Follower {
   virtual bool up() const = 0;
   // This node's log is durable further. Any thread; does not block.
   virtual void DurableAdvanced() = 0;
+  // Where the primary is a Redis: up to where in its stream it has been followed. Nullopt where positions are LSNs.
+  virtual std::optional<uint64_t> foreign_offset() const { return std::nullopt; }
 };
 
 }  // namespace tidemark::replication

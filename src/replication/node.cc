@@ -146,6 +146,8 @@ replication::Status Node::status() const {
       }
     }
   }
+  // To whoever asks, the position of a Redis's replica is the one in its primary's stream.
+  if (link != nullptr) status.end = Lsn{link->foreign_offset().value_or(status.end.value)};
   status.replicas = replicas_.status();
   status.counters = replicas_.counters();
   return status;

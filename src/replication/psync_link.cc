@@ -91,7 +91,6 @@ class PsyncLink::Loader final : public format::RdbVisitor {
 PsyncLink::PsyncLink(Clock& clock, PsyncOptions options) : clock_(clock), options_(std::move(options)) {
   status_.primary = options_.primary;
   status_.down_since_ms = NowMs();
-  status_.foreign_offset = 0;
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -347,11 +346,11 @@ absl::Status PsyncLink::Stream(PsyncPosition position, std::string_view first) {
   auto told = heard - kBeat;
   while (true) {
     TM_RETURN_IF_ERROR(ApplyBatch(stream));
+    offset_ = stream.position().offset;
     const auto now = std::chrono::steady_clock::now();
     {
       const MutexLock lock(mutex_);
       if (stopping_) return absl::CancelledError("the node is stopping");
-      status_.foreign_offset = stream.position().offset;
     }
     if (stream.TakeAckWish() || now - told >= kBeat) {
       TM_RETURN_IF_ERROR(Acknowledge(stream.position().offset));

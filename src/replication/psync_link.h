@@ -48,6 +48,7 @@ class PsyncLink final : public Follower {
   LinkStatus status() const override;
   bool up() const override { return up_.load(std::memory_order_relaxed); }
   void DurableAdvanced() override {}
+  std::optional<uint64_t> foreign_offset() const override { return offset_.load(std::memory_order_relaxed); }
 
  private:
   class Loader;
@@ -85,6 +86,7 @@ class PsyncLink final : public Follower {
   LinkStatus status_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ByteConnection> wire_;  // as connection_; of thread_
   std::atomic<bool> up_{false};
+  std::atomic<uint64_t> offset_{0};
   std::thread thread_;
 };
 

@@ -39,9 +39,6 @@ struct LinkStatus {
   uint64_t sync_bytes_total = 0;
   uint64_t sync_bytes_read = 0;
   uint64_t sync_last_io_ms = 0;
-  // Where the primary is a Redis: offset of its stream up to which this node has applied it. LSNs are this node's own
-  // then.
-  std::optional<uint64_t> foreign_offset;
 };
 
 // A replica that this node serves, or has served and still holds a lease for.

@@ -39,8 +39,8 @@ struct UpstreamOptions {
   std::chrono::milliseconds timeout{60000};  // repl-timeout: silence after which the connection counts as dead
 };
 
-// Finds the RPC port through the Redis port, and connects. Blocks for at most the time-out. UNIMPLEMENTED when the other
-// side is no Tidemark.
+// Finds the RPC port through the Redis port, and connects. Blocks for at most the time-out. UNIMPLEMENTED when the
+// other side is no Tidemark.
 using Connect =
     std::function<absl::StatusOr<std::unique_ptr<Upstream>>(const Endpoint& primary, const UpstreamOptions& options)>;
 

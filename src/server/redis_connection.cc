@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kWriteTimeout{30'000};
 
 // False when the time was over.
-absl::StatusOr<bool> Await(int fd, short events, milliseconds timeout) {
+absl::StatusOr<bool> Await(int fd, int16_t events, milliseconds timeout) {
   struct pollfd waiting = {.fd = fd, .events = events, .revents = 0};
   const int ready = ::poll(&waiting, 1, static_cast<int>(timeout.count()));
   if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll");

@@ -166,7 +166,6 @@ def test_a_live_redis_is_followed_and_left():
             with Writer(old, rng):
                 node.client().replicaof("127.0.0.1", old.port)
                 wait_until("the link is up", lambda: link(node)["master_link_status"] == "up", 60)
-                assert link(node)["master_kind"] == "redis"
                 try:
                     node.client().set("x", "y")
                     raise AssertionError("a replica took a write")
