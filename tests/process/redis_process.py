@@ -129,11 +129,10 @@ def value_of(client, kind, name):
     kept = {field: info[field] for field in ("length", "last-generated-id", "max-deleted-entry-id", "entries-added")}
     groups = []
     for group in client.xinfo_groups(name):
-        pending = client.execute_command("XPENDING", name, group["name"], "-", "+", 100000)
+        pending = client.xpending_range(name, group["name"], min="-", max="+", count=100000)
         consumers = sorted((one["name"], one["pending"]) for one in client.xinfo_consumers(name, group["name"]))
         groups.append((group["name"], group["last-delivered-id"], group["entries-read"],
-                       [(entry["message_id"], entry["consumer"], entry["times_delivered"])
-                        if isinstance(entry, dict) else (entry[0], entry[1], entry[3]) for entry in pending], consumers))
+                       [(one["message_id"], one["consumer"], one["times_delivered"]) for one in pending], consumers))
     return kept, client.xrange(name), sorted(groups)
 
 
