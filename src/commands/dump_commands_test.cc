@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/bytes.h"
+#include "commands/data_families.h"
 #include "commands/testing.h"
 #include "format/rdb_writer.h"
 
@@ -23,7 +25,14 @@ class DumpCommandsTest : public ::testing::Test {
   }
   std::string GetString(std::string_view name) { return std::string(harness_.keys().Find(name).value().string); }
 
-  testing::Harness harness_{{KeyCommands(), HashCommands()}};
+  // DUMP's reply as the payload that it is.
+  std::string Dump(const std::string& key) {
+    const std::string reply = harness_.RunRaw({"DUMP", key});
+    const size_t end = reply.find("\r\n");
+    return reply.substr(end + 2, reply.size() - end - 4);
+  }
+
+  testing::Harness harness_{{KeyCommands(), HashCommands(), ListCommands(), SetCommands()}};
 };
 
 TEST_F(DumpCommandsTest, RestoresWhatRedisDumped) {
@@ -44,6 +53,28 @@ TEST_F(DumpCommandsTest, DumpsWhatRedisWould) {
   EXPECT_EQ(Restore("copy", "0", reply.substr(5, 22)), "OK");
   EXPECT_EQ(Run("HMGET copy f1 f2"), R"(["v", "10"])");
   EXPECT_EQ(Run("DUMP x"), "nil");
+}
+
+// DUMP of redis-server 7.0.15: RPUSH l a b; SADD s 1 -5 70000.
+TEST_F(DumpCommandsTest, ListsAndSets) {
+  const std::string list("\x12\x01\x02\x0d\x0d\x00\x00\x00\x02\x00\x81\x61\x02\x81\x62\x02\xff", 17);
+  const std::string set("\x0b\x14\x04\x00\x00\x00\x03\x00\x00\x00\xfb\xff\xff\xff\x01\x00\x00\x00\x70\x11\x01\x00", 22);
+  const auto payload = [](std::string body) {
+    AppendLittle<uint16_t>(&body, format::kRdbVersion);
+    AppendLittle<uint64_t>(&body, format::Crc64(body));
+    return body;
+  };
+  EXPECT_EQ(Restore("l", "0", payload(list)), "OK");
+  EXPECT_EQ(Run("LRANGE l 0 -1"), R"(["a", "b"])");
+  Run("LPUSH l first");
+  Run("RPUSH l last");
+  EXPECT_EQ(Restore("copy", "5000", Dump("l")), "OK");
+  EXPECT_EQ(Run("LRANGE copy 0 -1"), R"(["first", "a", "b", "last"])");
+  EXPECT_EQ(Run("PTTL copy"), "5000");
+  EXPECT_EQ(Restore("s", "0", payload(set)), "OK");
+  EXPECT_EQ(Run("SCARD s"), "3");
+  EXPECT_EQ(Restore("copy", "0", Dump("s"), {"REPLACE"}), "OK");
+  EXPECT_EQ(Run("SMISMEMBER copy -5 1 70000 2"), "[1, 1, 1, 0]");
 }
 
 TEST_F(DumpCommandsTest, ATakenNameIsReplacedOnlyWhenAsked) {
