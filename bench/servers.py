@@ -131,6 +131,15 @@ def loadgen(port, **options):
     return result
 
 
+def others_cpu_seconds(own):
+    """CPU that the machine has spent on anything but the bench, its children and the servers `own`; what a hypervisor
+    took away counts, too. For differences. Interrupts are left out: they are mostly of the load itself."""
+    user, nice, system, _, _, _, _, stolen = (int(ticks) for ticks in open('/proc/stat').readline().split()[1:9])
+    mine = os.times()
+    mine = mine.user + mine.system + mine.children_user + mine.children_system
+    return (user + nice + system + stolen) / TICKS - mine - sum(server.cpu_seconds() for server in own)
+
+
 def machine():
     """What a figure is worth nothing without."""
     cpus = [line.split(':', 1)[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')]

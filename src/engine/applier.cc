@@ -1,7 +1,11 @@
 #include "engine/applier.h"
 
+#include <array>
+#include <span>
 #include <utility>
 
+#include "base/hash.h"
+#include "format/log_format.h"
 #include "format/note.h"
 #include "format/write_batch.h"
 #include "types/rows.h"
@@ -56,6 +60,28 @@ absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store, bo
   TM_RETURN_IF_ERROR(reader.status());
   store.SetApplied(record.end);
   return absl::OkStatus();
+}
+
+void LookAhead(std::string_view records, size_t bytes, const kv::Store& store) {
+  std::array<uint64_t, 64> hashes;
+  size_t count = 0;
+  for (size_t done = 0; done < bytes && records.size() >= format::kRecordHeaderSize;) {
+    const uint64_t size = format::DecodeRecordHeader(records.data()).size();
+    if (size > records.size()) break;
+    format::WriteBatchReader reader(records.substr(0, size).substr(format::kRecordHeaderSize));
+    format::WriteBatchEntry entry{};
+    while (reader.Next(&entry)) {
+      using Kind = format::WriteBatchEntry::Kind;
+      if (entry.kind != Kind::kPut && entry.kind != Kind::kDelete) continue;
+      hashes[count++] = Hash64(entry.key);
+      if (count < hashes.size()) continue;
+      store.Prefetch(hashes);
+      count = 0;
+    }
+    records.remove_prefix(size);
+    done += size;
+  }
+  if (count > 0) store.Prefetch(std::span(hashes.data(), count));
 }
 
 }  // namespace tidemark::engine

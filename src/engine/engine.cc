@@ -382,13 +382,15 @@ absl::StatusOr<size_t> EngineImpl::ApplyReceived(std::string_view records) {
   bool system_rows = false;
   while (done < records.size() && !store_->MustWait()) {
     if (closed_) return Errorf(absl::StatusCode::kUnavailable, "the server is shutting down");
+    LookAhead(records.substr(done), kReceivedBytesPerLock, *store_);
     absl::StatusOr<size_t> some = ApplySome(records.substr(done), &system_rows);
+    // While the bytes are still in the processor's cache.
+    log_->Write();
     if (!some.ok() && absl::IsResourceExhausted(some.status())) break;
     TM_RETURN_IF_ERROR(some.status());
     done += *some;
     if (store_->WantsPersist() && !persist_asked_.exchange(true, std::memory_order_relaxed)) persist_ticker_->Wake();
   }
-  log_->Write();
   if (system_rows) TM_RETURN_IF_ERROR(LoadExpiryClock());
   return done;
 }

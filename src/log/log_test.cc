@@ -117,6 +117,34 @@ TEST_F(LogTest, ACursorFollowsTheEndAndMakesTheSyncCome) {
   reader.join();
 }
 
+TEST_F(LogTest, SyncsForACursorDoNotFollowEachOtherWithoutAPause) {
+  options_.durability = Durability::kNo;
+  options_.segment_size = 1 << 20;  // its change asks for a sync, too
+  Open();
+  auto cursor = *log_->OpenCursor(log_->next_lsn());
+  std::atomic<int> received{0};
+  std::thread reader([&] {
+    while (cursor->Next(std::chrono::seconds(20)).ok()) ++received;
+  });
+  const auto began = std::chrono::steady_clock::now();
+  int written = 0;
+  while (std::chrono::steady_clock::now() - began < milliseconds(300)) {
+    Append("x");
+    log_->Write();
+    ++written;
+    std::this_thread::yield();
+  }
+  const auto took = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began);
+  const Log::Stats stats = log_->stats();
+  log_->SyncTo(log_->next_lsn()).IgnoreError();
+  while (received < written) std::this_thread::yield();
+  cursor->Cancel();
+  reader.join();
+  const auto rotations = static_cast<int64_t>(log_->stats().segments);
+  EXPECT_LE(static_cast<int64_t>(stats.syncs), took.count() / 20 + 1 + rotations);
+  EXPECT_GE(stats.syncs, 1u);
+}
+
 TEST_F(LogTest, CancelAndCloseEndAWaitingCursor) {
   Open();
   auto cancelled = *log_->OpenCursor(log_->next_lsn());

@@ -16,10 +16,13 @@ void Progress::Start(Lsn end) {
 void Progress::SetWritten(Lsn lsn) {
   written_.store(lsn.value, std::memory_order_seq_cst);
   // Pairs with WaitReadable: it counts itself first and looks at written second, so one of the two sees the other.
-  if (waiting_readers_.load(std::memory_order_seq_cst) == 0) return;
+  // Who waits for durable bytes is not woken by written ones, and the sync is asked for once.
+  const bool to_wake = waiting_for_written_.load(std::memory_order_seq_cst) != 0;
+  const bool to_arm = waiting_for_durable_.load(std::memory_order_seq_cst) != 0 && !reader_sync_armed_.load();
+  if (!to_wake && !to_arm) return;
   const std::lock_guard lock(mutex_);
-  ArmReaderSync();
-  moved_.notify_all();
+  if (to_arm) ArmReaderSync();
+  if (to_wake) moved_.notify_all();
 }
 
 void Progress::SetDurable(Lsn lsn) {
@@ -27,7 +30,10 @@ void Progress::SetDurable(Lsn lsn) {
   TM_CHECK(lsn >= durable() && lsn <= written() && written() <= appended(), "durable {} -> {}, written {}, appended {}",
            durable().value, lsn.value, written().value, appended().value);
   durable_.store(lsn.value, std::memory_order_release);
-  if (reader_due_ && written() == lsn) reader_due_.reset();
+  // The time counts anew: else syncs under load would follow each other without a pause.
+  reader_due_.reset();
+  reader_sync_armed_ = false;
+  if (waiting_for_durable_.load(std::memory_order_seq_cst) != 0) ArmReaderSync();
   moved_.notify_all();
 }
 
@@ -66,6 +72,7 @@ Progress::Wait Progress::WaitDurable(Lsn position) {
 void Progress::ArmReaderSync() {
   if (reader_due_ || written() <= durable()) return;
   reader_due_ = std::chrono::steady_clock::now() + kReaderSyncDelay;
+  reader_sync_armed_ = true;
   sync_due_.notify_one();
 }
 
@@ -73,12 +80,13 @@ Progress::Wait Progress::WaitReadable(Lsn position, bool to_written, std::chrono
                                       const std::atomic<bool>& cancelled) {
   if (Readable(position, to_written)) return Wait::kReached;
   std::unique_lock lock(mutex_);
-  waiting_readers_.fetch_add(1, std::memory_order_seq_cst);
+  std::atomic<uint64_t>& waiting = to_written ? waiting_for_written_ : waiting_for_durable_;
+  waiting.fetch_add(1, std::memory_order_seq_cst);
   if (!to_written) ArmReaderSync();
   const auto done = [&] { return Readable(position, to_written) || cancelled || closed_; };
   // Longer than a year is for ever: adding it to the time now must not overflow.
   moved_.wait_for(lock, std::min<std::chrono::milliseconds>(wait, std::chrono::hours(24 * 365)), done);
-  waiting_readers_.fetch_sub(1, std::memory_order_seq_cst);
+  waiting.fetch_sub(1, std::memory_order_seq_cst);
   if (cancelled) return Wait::kCancelled;
   if (Readable(position, to_written)) return Wait::kReached;
   return closed_ ? Wait::kClosed : Wait::kTimedOut;

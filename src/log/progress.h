@@ -62,7 +62,9 @@ class Progress {
   alignas(64) std::atomic<uint64_t> appended_{0};
   alignas(64) std::atomic<uint64_t> written_{0};
   alignas(64) std::atomic<uint64_t> durable_{0};
-  std::atomic<uint64_t> waiting_readers_{0};
+  std::atomic<uint64_t> waiting_for_written_{0};
+  std::atomic<uint64_t> waiting_for_durable_{0};
+  std::atomic<bool> reader_sync_armed_{false};  // as reader_due_ says; written under mutex_
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.
