@@ -62,6 +62,17 @@ absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store, bo
   return absl::OkStatus();
 }
 
+log::Record FirstRecord(std::string_view records) {
+  const format::RecordHeader header = format::DecodeRecordHeader(records.data());
+  const std::string_view raw = records.substr(0, header.size());
+  return {.lsn = header.lsn,
+          .end = header.lsn + header.size(),
+          .timeline = header.timeline,
+          .timestamp = header.timestamp,
+          .payload = raw.substr(format::kRecordHeaderSize),
+          .raw = raw};
+}
+
 void LookAhead(std::string_view records, size_t bytes, const kv::Store& store) {
   std::array<uint64_t, 64> hashes;
   size_t count = 0;

@@ -15,6 +15,9 @@ namespace tidemark::engine {
 // *system_rows becomes true when the record changes a system row.
 absl::Status ApplyRecord(const log::Record& record, kv::Store::Writer& store, bool* system_rows = nullptr);
 
+// The record at the front of `records`, which is whole: its views point into them. Checks nothing.
+log::Record FirstRecord(std::string_view records);
+
 // Brings the rows that `records` (whole ones, one after the other) will change into the processor's cache, as far as
 // the first `bytes` of them go: the applier would wait for memory several times for each. A hint: what is malformed is
 // left to the applier. Not by a thread that holds a Reader or Writer of the store.

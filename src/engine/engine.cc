@@ -359,13 +359,7 @@ absl::StatusOr<size_t> EngineImpl::ApplySome(std::string_view records, bool* sys
       if (done > 0 && absl::IsResourceExhausted(appended)) break;
       return appended;
     }
-    const log::Record record{.lsn = header.lsn,
-                             .end = header.lsn + header.size(),
-                             .timeline = header.timeline,
-                             .timestamp = header.timestamp,
-                             .payload = raw.substr(format::kRecordHeaderSize),
-                             .raw = raw};
-    if (absl::Status applied = ApplyRecord(record, writer, system_rows); !applied.ok()) {
+    if (absl::Status applied = ApplyRecord(FirstRecord(raw), writer, system_rows); !applied.ok()) {
       closed_ = true;  // the log has what the store has not: only a restart with another version may go on
       return applied;
     }

@@ -1,5 +1,8 @@
 #include "engine/recovery.h"
 
+#include <future>
+#include <string>
+
 #include "engine/applier.h"
 #include "format/log_format.h"
 
@@ -7,6 +10,45 @@ namespace tidemark::engine {
 namespace {
 
 constexpr uint64_t kReportEveryMicros = 1'000'000;
+// Looked up together, and applied while the store's lock is held once.
+constexpr size_t kBytesAtOnce = 64 << 10;
+
+// Persists what was replayed while the replay goes on.
+class Persister {
+ public:
+  Persister(kv::Store& store, log::Log& log) : store_(store), log_(log) {}
+
+  // Waits for the last time's while too much is not persisted yet.
+  absl::Status PersistIfWanted() {
+    if (!store_.WantsPersist()) return absl::OkStatus();
+    if (under_way_.valid()) {
+      const bool done = under_way_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+      if (!done && !store_.MustWait()) return absl::OkStatus();
+      TM_RETURN_IF_ERROR(under_way_.get());
+    }
+    under_way_ =
+        std::async(std::launch::async, [this] { return store_.Persist([this](Lsn cut) { return log_.SyncTo(cut); }); });
+    return absl::OkStatus();
+  }
+  absl::Status Finish() { return under_way_.valid() ? under_way_.get() : absl::OkStatus(); }
+
+ private:
+  kv::Store& store_;
+  log::Log& log_;
+  std::future<absl::Status> under_way_;  // waits where it is destroyed
+};
+
+absl::Status ApplyAll(std::string_view records, kv::Store& store, uint64_t* count) {
+  LookAhead(records, records.size(), store);
+  kv::Store::Writer writer = store.Write();
+  while (!records.empty()) {
+    const log::Record record = FirstRecord(records);
+    TM_RETURN_IF_ERROR(ApplyRecord(record, writer));
+    records.remove_prefix(record.raw.size());
+    ++*count;
+  }
+  return absl::OkStatus();
+}
 
 class Progress {
  public:
@@ -14,8 +56,6 @@ class Progress {
       : clock_(clock), from_(from), end_(end), report_(report), started_(clock.MonotonicMicros()), told_(started_) {}
 
   void At(Lsn position, uint64_t records) {
-    // Reading the clock costs as much as a small record.
-    if (records % 1024 != 0) return;
     const uint64_t now = clock_.MonotonicMicros();
     if (now - told_ < kReportEveryMicros) return;
     told_ = now;
@@ -66,18 +106,19 @@ absl::StatusOr<ReplayResult> Replay(kv::Store& store, log::Log& log, Clock& cloc
   }
   Progress progress(clock, from, end, report);
   TM_ASSIGN_OR_RETURN(const std::unique_ptr<log::Cursor> cursor, log.OpenCursor(from));
+  Persister persister(store, log);
+  std::string records;
   while (cursor->position() < end) {
-    TM_ASSIGN_OR_RETURN(const log::Record record, cursor->Next(std::chrono::milliseconds(0)));
-    {
-      kv::Store::Writer writer = store.Write();
-      TM_RETURN_IF_ERROR(ApplyRecord(record, writer));
+    records.clear();
+    while (cursor->position() < end && records.size() < kBytesAtOnce) {
+      TM_ASSIGN_OR_RETURN(const log::Record record, cursor->Next(std::chrono::milliseconds(0)));
+      records.append(record.raw);
     }
-    ++result.records;
-    progress.At(record.end, result.records);
-    if (store.WantsPersist()) {
-      TM_RETURN_IF_ERROR(store.Persist([&](Lsn cut) { return log.SyncTo(cut); }));
-    }
+    TM_RETURN_IF_ERROR(ApplyAll(records, store, &result.records));
+    progress.At(cursor->position(), result.records);
+    TM_RETURN_IF_ERROR(persister.PersistIfWanted());
   }
+  TM_RETURN_IF_ERROR(persister.Finish());
   result.micros = progress.elapsed();
   return result;
 }

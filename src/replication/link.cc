@@ -56,6 +56,7 @@ LinkStatus Link::status() const {
   if (fetching_ != nullptr) {
     status.sync_bytes_total = fetching_->total_bytes();
     status.sync_bytes_read = fetching_->done_bytes();
+    status.sync_last_io_ms = fetching_->last_io_ms();
   }
   return status;
 }
@@ -111,7 +112,7 @@ void Link::Run() {
 absl::StatusOr<Hello> Link::MakeHello() {
   Hello hello;
   hello.replica_id = options_.node_id;
-  hello.announced = options_.announced;
+  hello.announced = options_.announced();
   hello.no_archive = options_.read_archive == nullptr || archive_failed_;
   std::optional<engine::Identity> identity;
   TM_RETURN_IF_ERROR(engine_.Read(kv::Tier::kDisk, [&](kv::Txn& txn) -> absl::Status {

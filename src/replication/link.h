@@ -33,7 +33,7 @@ using ReadArchive = std::function<absl::Status(Timeline timeline, Lsn until,
 struct LinkOptions {
   std::string node_id;
   Endpoint primary;
-  Endpoint announced;
+  std::function<Endpoint()> announced;        // asked at each connection
   std::function<UpstreamOptions()> upstream;  // asked at each connection
   Connect connect;
   std::string folder;  // of the engine's data

@@ -62,7 +62,7 @@ struct NodeOptions {
   std::string folder;
   Remembered remembered;
   uint64_t segment_size = 64ull << 20;
-  Endpoint announced;
+  std::function<Endpoint()> announced;        // read at each connection
   std::function<UpstreamOptions()> upstream;  // read at each connection
   Connect connect;
   // For a primary that is a Redis; null: there is none to be followed.
@@ -87,6 +87,7 @@ class Node final : public Replication {
   void Stop();
 
   Feed& feed() { return source_; }
+  void SetSyncRate(uint64_t rate) { source_.SetSyncRate(rate); }
   void SetLeaseCaps(uint64_t bytes, uint64_t age_micros) { source_.SetLeaseCaps(bytes, age_micros); }
   // The engine's log is durable up to here. Cheap; from the log's sync thread.
   void DurableAdvanced(Lsn durable);

@@ -68,6 +68,21 @@ TEST_F(RolesTest, AChainHasWhatItsHeadHasAlsoOverAPromotionOfTheMiddle) {
   EXPECT_EQ(b_.node().status().counters.full_syncs, 1);
 }
 
+TEST_F(RolesTest, ARaisedRateLimitCountsForAFullSyncUnderWay) {
+  Fill(a_, "a");
+  a_.node().SetSyncRate(1);  // the first part of each connection goes at once, what follows would take for ever
+  b_.node().Follow(a_.endpoint());
+  const auto waits = [&] {
+    const LinkStatus link = *b_.node().status().link;
+    return link.state == LinkState::kSync && link.sync_bytes_read > 0 && link.sync_bytes_read < link.sync_bytes_total;
+  };
+  ASSERT_TRUE(Eventually(waits));
+  EXPECT_GT(b_.node().status().link->sync_last_io_ms, 0u);
+  a_.node().SetSyncRate(0);
+  ExpectSame(b_, a_);
+  EXPECT_EQ(a_.node().status().counters.full_syncs, 1);
+}
+
 TEST_F(RolesTest, AFormerPrimaryKeepsWhatItWroteAloneAsideAndRejoinsWithoutASnapshot) {
   Fill(a_, "a");
   Follow(b_, a_);

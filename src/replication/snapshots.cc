@@ -319,13 +319,23 @@ void Snapshots::Remove(const std::string& id) {
   engine_.log().ReleaseLease(LeaseOf(id)).IgnoreError();
 }
 
-absl::Status Snapshots::Throttle(uint64_t bytes) {
-  if (options_.rate == 0) return absl::OkStatus();
+// What waited at the former rate has waited enough.
+void Snapshots::SetRate(uint64_t rate) {
   const MutexLock lock(rate_mutex_);
+  if (rate == rate_) return;
+  rate_ = rate;
+  next_send_ = steady_clock::now();
+  rate_changed_.SignalAll();
+}
+
+absl::Status Snapshots::Throttle(uint64_t bytes) {
+  const MutexLock lock(rate_mutex_);
+  const uint64_t rate = rate_;
+  if (rate == 0) return absl::OkStatus();
   next_send_ = std::max(next_send_, steady_clock::now());
   const SteadyTime at = next_send_;
-  next_send_ += std::chrono::microseconds(bytes * 1'000'000 / options_.rate);
-  while (!stopped_ && rate_changed_.WaitUntil(rate_mutex_, at)) {
+  next_send_ += std::chrono::microseconds(bytes * 1'000'000 / rate);
+  while (!stopped_ && rate_ == rate && rate_changed_.WaitUntil(rate_mutex_, at)) {
   }
   return stopped_ ? Errorf(absl::StatusCode::kCancelled, "the node is stopping") : absl::OkStatus();
 }

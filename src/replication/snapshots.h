@@ -36,8 +36,6 @@ class Snapshots {
     std::chrono::seconds idle_max{600};
     // One that is older is not given to another replica.
     std::chrono::seconds share_max{300};
-    // Bytes a second over all transfers; 0: no limit.
-    uint64_t rate = 0;
     // For tests, which prove by it that their checks find the fault: the snapshot is made before the log is held.
     bool sabotage_mark_before_hold = false;
     // For tests: runs after the snapshot was made, before its LSN is looked at.
@@ -62,6 +60,8 @@ class Snapshots {
   void Done(const std::string& replica);
   // Removes what nobody has used for too long; lets the log go of what is too old to be shared.
   void RemoveIdle();
+  // Bytes a second over all transfers, those under way included; 0: no limit.
+  void SetRate(uint64_t rate);
   // Ends transfers that wait for the rate limit, now and for ever.
   void Stop();
   // Removes all: the log that they belong to goes.
@@ -101,6 +101,7 @@ class Snapshots {
   std::map<std::string, Held> held_ ABSL_GUARDED_BY(mutex_);
   Mutex rate_mutex_;
   CondVar rate_changed_;
+  uint64_t rate_ ABSL_GUARDED_BY(rate_mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(rate_mutex_) = false;
   SteadyTime next_send_ ABSL_GUARDED_BY(rate_mutex_);
 };

@@ -62,6 +62,8 @@ class Source final : public Feed {
   // as one, perhaps after more was written than the log keeps by itself. Nothing when no primary was met.
   absl::Status HoldForFormerPrimary();
 
+  // Bytes a second that all full syncs together may send; 0: no limit. Any thread.
+  void SetSyncRate(uint64_t rate) { snapshots_.SetRate(rate); }
   // Caps of replicas' leases, those that are held included. Any thread; waits for the disk.
   void SetLeaseCaps(uint64_t bytes, uint64_t age_micros);
 

@@ -152,6 +152,7 @@ absl::Status Staging::FetchFile(Upstream& upstream, const SnapshotFile& file) {
     crc = Crc32c(part.bytes, crc);
     at += part.bytes.size();
     done_bytes_ += part.bytes.size();
+    last_io_ms_ = clock_.WallMicros() / 1000;
     whole = part.last;
     same = part.hash == crc;
     return absl::OkStatus();

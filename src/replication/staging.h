@@ -49,6 +49,8 @@ class Staging {
   absl::Status Fetch(Upstream& upstream, int jobs);
   uint64_t total_bytes() const { return total_bytes_; }
   uint64_t done_bytes() const { return done_bytes_; }
+  // Wall clock; 0 before the first bytes.
+  uint64_t last_io_ms() const { return last_io_ms_; }
   // Set to end Fetch soon.
   void Stop() { stop_ = true; }
 
@@ -70,6 +72,7 @@ class Staging {
   std::unique_ptr<log::Log> log_;
   std::atomic<uint64_t> total_bytes_{0};
   std::atomic<uint64_t> done_bytes_{0};
+  std::atomic<uint64_t> last_io_ms_{0};
   std::atomic<bool> stop_{false};
 };
 

@@ -319,7 +319,7 @@ class Host {
     node.folder = folder_;
     node.remembered = *remembered;
     node.segment_size = segment_size;
-    node.announced = endpoint();
+    node.announced = [this] { return endpoint(); };
     node.upstream = [] { return UpstreamOptions{}; };
     node.connect = network_.ConnectFrom();
     node.retry = retry;

@@ -275,6 +275,8 @@ void Server::FollowConfig() {
     node_->SetLeaseCaps(static_cast<uint64_t>(config_.Integer("replica-lease-max-bytes")),
                         static_cast<uint64_t>(config_.Integer("replica-lease-max-age")) * 1'000'000);
   });
+  Follow({"repl-rate-limit"},
+         [this] { node_->SetSyncRate(static_cast<uint64_t>(config_.Integer("repl-rate-limit"))); });
   Follow({"maxmemory"}, [this] {
     const MemoryBudget budget = BudgetOf(config_);
     engine_->store().SetCacheSizes(budget.hot, budget.block_cache);

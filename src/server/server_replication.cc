@@ -57,9 +57,11 @@ void Server::MakeNode() {
   options.folder = std::filesystem::absolute(config_.Text("dir")).lexically_normal();
   options.remembered = remembered_;
   options.segment_size = static_cast<uint64_t>(config_.Integer("log-segment-size"));
-  const int64_t announced = config_.Integer("replica-announce-port");
-  options.announced = {.host = config_.Text("replica-announce-ip"),
-                       .port = static_cast<uint16_t>(announced != 0 ? announced : config_.Integer("port"))};
+  options.announced = [this] {
+    const int64_t port = config_.Integer("replica-announce-port");
+    return replication::Endpoint{.host = config_.Text("replica-announce-ip"),
+                                 .port = static_cast<uint16_t>(port != 0 ? port : config_.Integer("port"))};
+  };
   options.upstream = [this] {
     return replication::UpstreamOptions{.user = config_.Text("masteruser"),
                                         .password = config_.Text("masterauth"),
@@ -70,7 +72,6 @@ void Server::MakeNode() {
                                        .authority = config_.Text("tls-ca-cert-file")});
   options.connect_redis = RedisConnections();
   options.commands = [this] { return replicated_.get(); };
-  options.source.snapshots.rate = static_cast<uint64_t>(config_.Integer("repl-rate-limit"));
   options.source.report = [](const std::string& line) { spdlog::info("{}", line); };
   options.report = options.source.report;
   succession_ = std::make_unique<backup::Succession>(*engine_, FileSystem::Posix(), backup::ManagerOptions().open_store,
