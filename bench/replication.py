@@ -46,6 +46,8 @@ def arguments():
     parser.add_argument('--gib', type=float, default=1, help='the store of a full sync, in values of 1 KiB')
     parser.add_argument('--lag-seconds', type=float, default=20, help='for which the lag is sampled')
     parser.add_argument('--away-seconds', type=float, default=8, help='for which a replica is away')
+    parser.add_argument('--rate-limit', default='0', help='repl-rate-limit of our primary in part sync')
+    parser.add_argument('--kinds', type=words, default=['tidemark', 'redis'], help='of part sync')
     parser.add_argument('--folder', default=str(servers.ROOT / 'build/bench'), help='where the servers keep their data')
     parser.add_argument('--dry', action='store_true', help='do not write the results')
     return parser.parse_args()
@@ -288,15 +290,16 @@ def sync():
     """The same server before a full sync and in it, as fast as it goes."""
     cases = []
     for policy in OPTIONS.policies:
-        for kind in ('tidemark', 'redis'):
+        for kind in OPTIONS.kinds:
             with contextlib.ExitStack() as stack:
                 # Redis drops a replica whose buffer of writes grows beyond a limit, and begins anew.
-                flags = ('--client-output-buffer-limit', 'replica 8gb 8gb 600') if kind == 'redis' else ()
+                flags = ('--client-output-buffer-limit', 'replica 8gb 8gb 600') if kind == 'redis' else (
+                    '--repl-rate-limit', OPTIONS.rate_limit)
                 primary = start(stack, kind, 'primary', policy, flags)
                 keys = fill(primary)
                 runs = [join_under_load(stack, kind, number, primary, keys, policy) for number in range(OPTIONS.repeats)]
                 of = lambda name: spread([run[name] for run in runs])
-                cases.append({'policy': policy, 'kind': kind, 'gib': OPTIONS.gib,
+                cases.append({'policy': policy, 'kind': kind, 'gib': OPTIONS.gib, 'rate_limit': OPTIONS.rate_limit,
                               'throughput_ratio': spread([run['per_second_during'] / run['per_second_before'] for run in runs]),
                               'per_second_before': of('per_second_before'), 'per_second_during': of('per_second_during'),
                               'per_second_after': of('per_second_after'), 'sync_s': of('sync_s'),
