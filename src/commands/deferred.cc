@@ -29,6 +29,19 @@ void Deferred::Answer(std::string reply) {
   if (End(&cancel, &timed_out)) Reply(std::move(reply));
 }
 
+void Deferred::Stream(std::string beginning, std::shared_ptr<ReplyStream> rest) {
+  {
+    const MutexLock lock(mutex_);
+    rest_ = std::move(rest);
+  }
+  Answer(std::move(beginning));
+}
+
+std::shared_ptr<ReplyStream> Deferred::TakeRest() {
+  const MutexLock lock(mutex_);
+  return std::move(rest_);
+}
+
 bool Deferred::Claim() {
   std::function<void()> cancel;
   std::function<std::string()> timed_out;

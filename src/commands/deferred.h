@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -22,10 +23,15 @@
 
 namespace tidemark::commands {
 
+class ReplyStream;  // reply_stream.h
+
 class Deferred {
  public:
   // Any thread. `reply` is one whole value as RESP, in the protocol that the client had when the handler ran.
   void Answer(std::string reply) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // For the handler: a reply that begins with `beginning` and goes on with what `rest` makes.
+  void Stream(std::string beginning, std::shared_ptr<ReplyStream> rest) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For an answer whose making cannot be taken back (an element is gone from its list): Claim ends the waiting, unless
   // that is over already (false); nothing else ends it then, and its caller owes the reply by Finish. `wrote`: end of
@@ -46,6 +52,8 @@ class Deferred {
   std::optional<std::chrono::milliseconds> timeout() const { return timeout_; }
   // The reply, once it is there.
   std::string Take() ABSL_LOCKS_EXCLUDED(mutex_);
+  // After Take: the rest of the reply, if it is a stream.
+  std::shared_ptr<ReplyStream> TakeRest() ABSL_LOCKS_EXCLUDED(mutex_);
   // After Take: what Finish said, or nothing.
   Lsn wrote() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -62,6 +70,7 @@ class Deferred {
   mutable Mutex mutex_;
   Lsn wrote_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<ReplyStream> rest_ ABSL_GUARDED_BY(mutex_);
   std::optional<std::string> reply_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> wake_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> cancel_ ABSL_GUARDED_BY(mutex_);

@@ -508,8 +508,8 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     keyspace.GatherEvents(events.Begin());
     Remember(client, *spec, args);
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
-    // Who would wait is run again, so that it is noted in time.
-    ctx.may_wait = (spec->flags & kBlocking) != 0;
+    // Who would wait is run again, so that it is noted in time; likewise who would stream.
+    ctx.may_wait = (spec->flags & (kBlocking | kRange)) != 0;
     const absl::Status done = spec->handler(ctx);
     waits = ctx.key_wait.has_value();
     lookups = keyspace.lookups();

@@ -8,6 +8,7 @@
 
 #include "commands/data_families.h"
 #include "commands/list_events.h"
+#include "commands/reply_stream.h"
 #include "commands/spec.h"
 #include "resp/numbers.h"
 #include "types/list.h"
@@ -123,6 +124,14 @@ absl::Status LRange(Context& ctx) {
   TM_ASSIGN_OR_RETURN(const int64_t stop, IntegerArg(ctx.args[3]));
   TM_ASSIGN_OR_RETURN(List list, List::Lookup(ctx.keys(), ctx.args[1]));
   const Range range = CutRange(start, stop, list.size());
+  const auto write = [](std::string_view, std::string_view value, resp::Writer& out) {
+    TM_ASSIGN_OR_RETURN(const std::string_view element, types::DecodeMemberValue(value));
+    out.Bulk(element);
+    return absl::OkStatus();
+  };
+  TM_ASSIGN_OR_RETURN(const bool streams, StreamRows(ctx, resp::Writer::Kind::kArray, list.RowAt(range.first),
+                                                     list.RowAt(range.first + range.count), range.count, write));
+  if (streams) return absl::OkStatus();
   ctx.out.Array(range.count);
   if (range.count == 0) return absl::OkStatus();
   return list.Visit(range.first, range.count, [&](uint64_t, std::string_view element) {

@@ -21,6 +21,7 @@
 #include "commands/latency.h"
 #include "commands/monitors.h"
 #include "commands/pubsub.h"
+#include "commands/reply_stream.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/testing.h"
@@ -93,7 +94,17 @@ class TestServer {
     return AllReadable(out.buffer());
   }
   // The deferred reply that has come since Run said "(waits)".
-  std::string Answered(FakeClient& client) { return AllReadable(std::exchange(client.deferred, nullptr)->Take()); }
+  std::string Answered(FakeClient& client) {
+    const std::shared_ptr<Deferred> deferred = std::exchange(client.deferred, nullptr);
+    resp::Writer out;
+    out.SetProtocol(client.protocol);
+    out.Raw(deferred->Take());
+    if (const std::shared_ptr<ReplyStream> rest = deferred->TakeRest()) {
+      while (rest->Next(out).value()) {
+      }
+    }
+    return AllReadable(out.buffer());
+  }
   std::string Answered() { return Answered(client_); }
   std::string Run(const std::vector<std::string>& words) { return Run(client_, words); }
   // Words between single spaces.

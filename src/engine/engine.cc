@@ -401,7 +401,7 @@ log::Log::Tail EngineImpl::Tail() {
 
 absl::Status EngineImpl::Read(kv::Tier tier, TxnFunction body) {
   kv::Store::Reader reader = store_->Read();
-  ReadTxn txn(reader, tier, clock_->Now());
+  ReadTxn txn(reader, tier, clock_->Now(), store_.get());
   txn.StopExpiryAt(Timestamp{expiry_stands_at_.load(std::memory_order_relaxed)});
   return body(txn);
 }

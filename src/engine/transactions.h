@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "format/write_batch.h"
+#include "kv/range_view.h"
 #include "kv/store.h"
 #include "kv/txn.h"
 
@@ -84,9 +85,11 @@ class CommitTxn final : public kv::Txn {
   std::vector<DbIndex> changed_contents_;
 };
 
-class ReadTxn final : public kv::Txn {
+class ReadTxn final : public kv::Txn, public kv::RangeSource {
  public:
-  ReadTxn(kv::Store::Reader& store, kv::Tier tier, Timestamp now) : store_(store), tier_(tier), now_(now) {}
+  // `all`: the store that `store` reads, if views of it may outlive the transaction.
+  ReadTxn(kv::Store::Reader& store, kv::Tier tier, Timestamp now, kv::Store* all = nullptr)
+      : store_(store), tier_(tier), now_(now), all_(all) {}
 
   absl::StatusOr<kv::Value> Get(std::string_view row) override { return store_.Get(row, tier_); }
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
@@ -94,6 +97,10 @@ class ReadTxn final : public kv::Txn {
   }
   absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override {
     return store_.ScanBackward(begin, end, limit, tier_, visit);
+  }
+  absl::StatusOr<std::unique_ptr<kv::RangeView>> View(std::string_view begin, std::string_view end) override {
+    if (all_ == nullptr) return nullptr;
+    return kv::ViewRange(*all_, begin, end);
   }
   // A reader that writes is a mistake in the command's flags.
   void Put(std::string_view row, std::string_view value) override;
@@ -112,15 +119,19 @@ class ReadTxn final : public kv::Txn {
   kv::Store::Reader& store_;
   const kv::Tier tier_;
   const Timestamp now_;
+  kv::Store* const all_;
 };
 
-class RehearsalTxn final : public kv::Txn {
+class RehearsalTxn final : public kv::Txn, public kv::RangeSource {
  public:
   RehearsalTxn(kv::Store& store, Timestamp now) : store_(store), now_(now) {}
 
   absl::StatusOr<kv::Value> Get(std::string_view row) override;
   absl::Status Scan(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override;
   absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, const Visitor& visit) override;
+  absl::StatusOr<std::unique_ptr<kv::RangeView>> View(std::string_view, std::string_view) override {
+    return kv::ColdRow();
+  }
   void Put(std::string_view row, std::string_view value) override;
   void Delete(std::string_view row) override;
   void DeleteRange(std::string_view begin, std::string_view end) override;

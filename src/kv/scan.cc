@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/range_view.h"
 #include "kv/rocks.h"
 #include "kv/store.h"
 
@@ -27,6 +28,9 @@ class LiveOverlay {
         frozen_(store.frozen_.order, kOrder == ScanOrder::kUp ? begin : end) {
     Find();
   }
+  // As ViewRange.
+  static std::unique_ptr<RangeView> Freeze(Store& store, std::string_view begin, std::string_view end);
+
   bool Valid() const { return entry_ != nullptr; }
   std::string_view row() const { return entry_->key(); }
   const Value& value() const { return entry_->value; }
@@ -221,6 +225,53 @@ absl::Status Store::View::ScanBackward(std::string_view begin, std::string_view 
   LivingRows<ScanOrder::kDown> living(**rocks, store_.dead_, store_.frozen_.dead, end);
   TM_RETURN_IF_ERROR(Merge(overlay, living, limit, visit));
   return rocks->Finish();
+}
+
+// A range at one moment: the dirty rows copied, the others as RocksDB has them then.
+class FrozenRange final : public RangeView {
+ public:
+  FrozenRange(CopiedOverlay overlay, std::unique_ptr<RocksMoment> moment, std::string_view begin, std::string_view end)
+      : overlay_(std::move(overlay)), moment_(std::move(moment)), next_(begin), end_(end) {}
+  DeadRanges& dead() { return dead_; }
+  DeadRanges& frozen_dead() { return frozen_dead_; }
+
+  absl::StatusOr<bool> VisitNext(size_t limit, const Txn::Visitor& visit) override {
+    while (overlay_.Valid() && overlay_.row() < next_) overlay_.Next();
+    const std::unique_ptr<RocksIterator> rocks = moment_->NewIterator(end_);
+    LivingRows rows(*rocks, dead_, frozen_dead_, next_);
+    std::string last;
+    bool stopped = false;
+    size_t visited = 0;
+    TM_RETURN_IF_ERROR(Merge(overlay_, rows, limit, [&](std::string_view row, const Value& value) {
+      last.assign(row);
+      ++visited;
+      stopped = !visit(row, value);
+      return !stopped;
+    }));
+    if (visited > 0) next_ = last + '\0';
+    return stopped || visited == limit;
+  }
+
+ private:
+  CopiedOverlay overlay_;
+  DeadRanges dead_;
+  DeadRanges frozen_dead_;
+  std::unique_ptr<RocksMoment> moment_;
+  std::string next_;
+  std::string end_;
+};
+
+std::unique_ptr<RangeView> LiveOverlay::Freeze(Store& store, std::string_view begin, std::string_view end) {
+  constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+  auto view = std::make_unique<FrozenRange>(CopiedOverlay(LiveOverlay(store, begin, end), kNoLimit),
+                                            store.rocks_->TakeMoment(), begin, end);
+  store.dead_.CopyOverlap(begin, end, &view->dead());
+  store.frozen_.dead.CopyOverlap(begin, end, &view->frozen_dead());
+  return view;
+}
+
+std::unique_ptr<RangeView> ViewRange(Store& store, std::string_view begin, std::string_view end) {
+  return LiveOverlay::Freeze(store, begin, end);
 }
 
 }  // namespace tidemark::kv

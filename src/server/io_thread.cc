@@ -211,6 +211,10 @@ void IoThread::CloseWaiting() {
   for (const std::shared_ptr<Session>& session : waiting_) session->RequestClose(/*after_replies=*/false);
 }
 
+void IoThread::CloseStreams() {
+  for (const std::shared_ptr<Session>& session : sessions_) session->CloseStream();
+}
+
 void IoThread::CloseSessions() {
   const std::vector<std::shared_ptr<Session>> sessions = sessions_;
   const Lsn durable = engine_.log().durable();

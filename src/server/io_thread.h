@@ -81,6 +81,9 @@ class IoThread {
   // Closes the sessions whose replies wait for the log to become durable: that log is gone, and whether they hold is
   // not known. While the thread is kept from running.
   void CloseWaiting();
+  // Closes the sessions whose replies are read from the store a part at a time: it is about to go. While the thread is
+  // kept from running, and no worker runs.
+  void CloseStreams();
   void Register(std::shared_ptr<Session> session);
   void Unregister(const std::shared_ptr<Session>& session);
   // After Run has returned: sends what may leave and closes every session of this thread.

@@ -141,6 +141,7 @@ absl::Status Server::Exclusively(absl::FunctionRef<void()> job) {
     }
   }
   workers_->Pause();
+  for (const std::unique_ptr<IoThread>& thread : threads_) thread->CloseStreams();
   job();
   workers_->Resume();
   barrier->Open();

@@ -1,5 +1,6 @@
 #include "server/session.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -7,12 +8,15 @@
 #include <utility>
 
 #include "commands/deferred.h"
+#include "commands/reply_stream.h"
 
 namespace tidemark::server {
 namespace {
 
 // A connection without traffic for this long gives back what its buffers have grown.
 constexpr uint64_t kShrinkAfterMs = 2000;
+// Who takes nothing of a streamed reply for so long is closed: its rows hold room on the disk.
+constexpr uint64_t kStreamStandsStillMs = 60'000;
 // A wait that is given longer than this has no end: a steady clock counts nanoseconds in 63 bits.
 constexpr std::chrono::hours kLongestWait(24 * 365 * 100);
 
@@ -58,7 +62,7 @@ void Session::Continue() {
 // Not while a request stands in the input: its words are views into it.
 bool Session::WantsToRead() const {
   if (closed_ || busy_ || parked_ || has_request_ || end_of_input_ || close_when_sent_) return false;
-  return (!paused_ && deferred == nullptr) || input_.size() < kPauseInput;
+  return (!paused_ && deferred == nullptr && stream_ == nullptr) || input_.size() < kPauseInput;
 }
 
 // A read that comes back short has emptied the socket, unless the end of the stream is still to be read.
@@ -104,7 +108,7 @@ void Session::Process() {
 }
 
 bool Session::MayExecute() {
-  if (closed_ || busy_ || parked_ || close_when_sent_ || deferred != nullptr) return false;
+  if (closed_ || busy_ || parked_ || close_when_sent_ || deferred != nullptr || stream_ != nullptr) return false;
   if (close_request_.load(std::memory_order_relaxed) != CloseRequest::kNone) {
     ApplyCloseRequest();
     return false;
@@ -226,8 +230,10 @@ void Session::SendDeferred() {
   const size_t reply_start = output_.writer().size();
   output_.writer().Raw(deferred->Take());
   last_write_end = std::max(last_write_end, deferred->wrote());
+  stream_ = deferred->TakeRest();
   deferred.reset();
   ApplyReplyMode(reply_start);
+  if (stream_ != nullptr) ContinueStream();
   if (inbox_full_.load(std::memory_order_relaxed)) TakeInbox();
 }
 
@@ -255,6 +261,60 @@ void Session::OnRehearsed(bool final, std::string_view reply) {
     ++attempt_;
   }
   Process();
+}
+
+// Has the next part of the reply made by a worker, since it may wait for the disk.
+void Session::ContinueStream() {
+  busy_ = true;
+  stream_waits_ = false;
+  services_.workers.Run([self = shared_from_this()] {
+    resp::Writer part;
+    part.SetProtocol(self->protocol);
+    absl::StatusOr<bool> more = absl::CancelledError("the store has been exchanged");
+    if (self->stream_ != nullptr) more = self->stream_->Next(part);
+    self->thread_.Post([self, more = std::move(more), bytes = std::move(part.buffer())] {  //
+      self->OnStreamed(more, bytes);
+    });
+  });
+}
+
+void Session::OnStreamed(const absl::StatusOr<bool>& more, std::string_view part) {
+  busy_ = false;
+  if (closed_) {
+    DropStream();
+    Leave();
+    return;
+  }
+  // Given up meanwhile, and the connection with it.
+  if (stream_ == nullptr) return;
+  if (!more.ok()) {
+    spdlog::error("A reply ends early: {}", Message(more.status()));
+    Close();
+    return;
+  }
+  output_.writer().Raw(part);
+  JoinTurn();
+  if (!*more) {
+    DropStream();
+    TakeInbox();
+    Process();
+  } else if (output_.pending() < kPauseOutput) {
+    ContinueStream();
+  } else {
+    stream_waits_ = true;
+    last_interaction_ms = thread_.now_ms();
+  }
+}
+
+void Session::DropStream() {
+  stream_.reset();
+  stream_waits_ = false;
+}
+
+void Session::CloseStream() {
+  if (stream_ == nullptr) return;
+  DropStream();
+  RequestClose(/*after_replies=*/false);
 }
 
 void Session::Retry() {
@@ -297,6 +357,8 @@ void Session::Deliver(std::shared_ptr<const std::string> bytes) {
 }
 
 void Session::TakeInbox() {
+  // Messages may not get into the middle of a reply.
+  if (stream_ != nullptr && !closed_) return;
   std::vector<std::shared_ptr<const std::string>> messages;
   {
     const MutexLock lock(inbox_mutex_);
@@ -350,6 +412,7 @@ void Session::Send() {
       }
     } else {
       output_.Sent(static_cast<size_t>(sent));
+      if (stream_waits_) last_interaction_ms = thread_.now_ms();
       thread_.CountSent(static_cast<size_t>(sent));
     }
     if (sent < static_cast<ssize_t>(bytes.size())) {
@@ -367,6 +430,7 @@ void Session::Send() {
 }
 
 void Session::ResumeIfDrained() {
+  if (stream_waits_ && output_.pending() < kPauseOutput / 2) ContinueStream();
   if (!paused_ || output_.pending() >= kPauseOutput / 2) return;
   paused_ = false;
   thread_.Post([self = shared_from_this()] {
@@ -395,8 +459,9 @@ void Session::Tick() {
   const uint64_t last = last_interaction_ms;
   const uint64_t idle_ms = now > last ? now - last : 0;
   const uint64_t allowed = services_.settings.idle_seconds.load(std::memory_order_relaxed) * 1000;
-  const bool may_idle = busy_ || parked_ || deferred != nullptr || subscriptions() > 0;
-  if (OverOutputLimit() || (allowed > 0 && idle_ms > allowed && !may_idle)) {
+  const bool may_idle = busy_ || parked_ || deferred != nullptr || stream_ != nullptr || subscriptions() > 0;
+  const bool stands_still = stream_waits_ && idle_ms > kStreamStandsStillMs;
+  if (OverOutputLimit() || stands_still || (allowed > 0 && idle_ms > allowed && !may_idle)) {
     Close();
     return;
   }
@@ -416,7 +481,10 @@ void Session::Close() {
       std::exchange(deferred, nullptr)->Abandon();
     }
   }
-  if (!busy_) Leave();
+  if (!busy_) {
+    DropStream();
+    Leave();
+  }
 }
 
 void Session::Leave() {

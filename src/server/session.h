@@ -73,8 +73,13 @@ class Session final : public commands::Client, public Poller::Source, public std
   // Several times a second: timeouts and limits that depend on time, memory of idle connections.
   void Tick();
   void Close();
+  // Gives up a reply under way, and with it the connection: the store that it is read from goes. No worker runs.
+  void CloseStream();
   // No worker has the request any more and none will: lets a closed session leave.
-  void ForgetWorker() { busy_ = false; }
+  void ForgetWorker() {
+    busy_ = false;
+    DropStream();
+  }
 
   // Index in the thread's list.
   size_t place() const { return place_; }
@@ -100,6 +105,9 @@ class Session final : public commands::Client, public Poller::Source, public std
   void SendDeferred();
   void RehearseOnWorker();
   void OnRehearsed(bool final, std::string_view reply);
+  void ContinueStream();
+  void DropStream();
+  void OnStreamed(const absl::StatusOr<bool>& more, std::string_view part);
   void ApplyCloseRequest();
   void TakeInbox();
   void JoinTurn();
@@ -144,6 +152,10 @@ class Session final : public commands::Client, public Poller::Source, public std
   bool close_when_sent_ = false;
   bool closed_ = false;
   bool left_ = false;
+
+  // The rest of the reply under way, made a part at a time.
+  std::shared_ptr<commands::ReplyStream> stream_;
+  bool stream_waits_ = false;  // it goes on once the client has taken more
 
   std::atomic<CloseRequest> close_request_{CloseRequest::kNone};
   std::atomic<size_t> output_bytes_{0};

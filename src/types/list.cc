@@ -73,6 +73,12 @@ absl::StatusOr<kv::Value> List::At(uint64_t position) {
   return row;
 }
 
+RowKey List::RowAt(uint64_t index) const {
+  std::string order;
+  AppendBig(&order, first_ + index);
+  return OrderedRow(collection_, OrderedKind::kElement, order);
+}
+
 absl::StatusOr<kv::Value> List::Get(uint64_t index) { return At(first_ + index); }
 
 absl::Status List::Visit(uint64_t index, uint64_t count, const Visitor& visit) {

@@ -30,6 +30,8 @@ class List {
   const Key& key() const { return key_; }
   uint64_t size() const { return size_; }
 
+  // Where the row of the element at `index` stands; index ≤ size().
+  RowKey RowAt(uint64_t index) const;
   // The element's row (its bytes: Keyspace::MemberBytes). index < size().
   absl::StatusOr<kv::Value> Get(uint64_t index);
   // Elements from `index` on, `count` of them (all there), upwards; downwards, those before `index`, nearest first. The
