@@ -29,10 +29,10 @@ uint64_t PointerHash(const void* pointer) {
 }
 
 constexpr std::span<const CommandSpec> (*kFamilies[])() = {
-    StringCommands,   BitCommands,    HashCommands,        SetCommands,           HyperLogLogCommands,
-    KeyCommands,      ScanCommands,   TransactionCommands, ConnectionCommands,    ClientCommands,
-    PubsubCommands,   ServerCommands, BackupCommands,      IntrospectionCommands, ListCommands,
-    ListMoveCommands, StreamCommands, ZsetCommands,        GeoCommands,           AclCommands};
+    StringCommands, BitCommands,           HashCommands,       SetCommands,      HyperLogLogCommands, KeyCommands,
+    ScanCommands,   TransactionCommands,   ConnectionCommands, ClientCommands,   PubsubCommands,      ServerCommands,
+    BackupCommands, IntrospectionCommands, ListCommands,       ListMoveCommands, StreamCommands,      ZsetCommands,
+    GeoCommands,    AclCommands,           SortCommands};
 
 }  // namespace
 

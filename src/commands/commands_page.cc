@@ -40,7 +40,7 @@ constexpr Difference kDifferences[] = {
     {"export", "Redis has no such command."},
     {"leases", "Redis has no such command."},
     {"pfcount", "Does not write the estimate back into the value; a read changes nothing."},
-    {"pfselftest", "Other checks; about a second."},
+    {"pfselftest", "Other checks, as thorough."},
     {"replconf", "`rpc-port` without a value tells the port of gRPC, which replicas use."},
     {"save", "Makes a snapshot by hard links instead of a dump file."},
     {"script|exists", "0: no scripts are kept."},
@@ -57,7 +57,7 @@ struct Absent {
 };
 constexpr Absent kAbsent[] = {
     {"cluster", "cluster readonly readwrite"},
-    {"generic", "migrate sort sort_ro"},
+    {"generic", "migrate"},
     {"scripting",
      "eval eval_ro evalsha evalsha_ro fcall fcall_ro function|delete function|dump "
      "function|help function|kill function|load function|restore function|stats script|debug "
