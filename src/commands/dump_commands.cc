@@ -84,11 +84,11 @@ absl::Status Restore(Context& ctx) {
     TM_RETURN_IF_ERROR(RestoreError(format::ReadRdbPayload(ctx.args[3], &checked)));
     if (ctx.keys().Remove(&key)) ctx.keys().Notify(types::EventClass::kGeneric, "del", key.name);
   } else {
-    types::ValueRows rows(ctx.keys());
+    types::ValueRows rows(ctx.keys(), &key);
     TM_RETURN_IF_ERROR(RestoreError(format::ReadRdbPayload(ctx.args[3], &rows)));
     // What stood there goes first, as in Redis, so that the name is new in any case.
     if (key) ctx.keys().Notify(types::EventClass::kNew, "new", key.name);
-    TM_RETURN_IF_ERROR(rows.PutAs(&key, expire_ms));
+    TM_RETURN_IF_ERROR(rows.Finish(expire_ms));
     ctx.keys().Notify(types::EventClass::kGeneric, "restore", key.name);
   }
   ctx.out.Ok();

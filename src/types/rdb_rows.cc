@@ -1,11 +1,11 @@
 #include "types/rdb_rows.h"
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "types/zset.h"
 
 namespace tidemark::types {
 namespace {
@@ -17,10 +17,8 @@ constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 // Position of a new list's first element (types/list.h).
 constexpr uint64_t kMiddle = uint64_t{1} << 63;
 
-absl::Status NotYet(RdbKind kind) {
-  return Errorf(absl::StatusCode::kUnimplemented, "values of type {} cannot be made from RDB",
-                format::RdbKindName(kind));
-}
+StreamId IdOf(const format::RdbStreamId& id) { return {.ms = id.ms, .seq = id.sequence}; }
+format::RdbStreamId RdbIdOf(StreamId id) { return {.ms = id.ms, .sequence = id.seq}; }
 
 // One visit of one value: keeps the sink's first error, and counts.
 struct Visit {
@@ -34,6 +32,53 @@ struct Visit {
     return failed.ok();
   }
 };
+
+absl::Status VisitEntries(Stream& stream, Visit* visit) {
+  std::vector<std::string> fields;
+  return stream.Visit({}, kMaxStreamId, kNoLimit, /*backward=*/false, [&](StreamId id, std::string_view entry) {
+    const absl::StatusOr<std::vector<std::string_view>> words = DecodeEntry(entry);
+    if (!words.ok()) return visit->Tell(words.status());
+    fields.assign(words->begin(), words->end());
+    return visit->Tell(visit->sink->Entry(RdbIdOf(id), fields));
+  });
+}
+
+absl::Status VisitGroup(Stream& stream, const std::string& name, RdbSink* sink) {
+  TM_ASSIGN_OR_RETURN(std::optional<StreamGroup> group, StreamGroup::Find(stream, name));
+  if (!group) return kv::ColdRow();
+  const GroupState& state = group->state();
+  TM_RETURN_IF_ERROR(sink->Group({.name = name, .last = RdbIdOf(state.last_id), .entries_read = state.entries_read}));
+  TM_ASSIGN_OR_RETURN(const std::vector<StreamGroup::NamedConsumer> consumers, group->Consumers());
+  for (const StreamGroup::NamedConsumer& consumer : consumers) {
+    const auto seen_ms = static_cast<int64_t>(consumer.state.seen_ms);
+    TM_RETURN_IF_ERROR(sink->Consumer({.name = consumer.name, .seen_ms = seen_ms, .active_ms = -1}));
+    TM_ASSIGN_OR_RETURN(const std::vector<StreamId> ids, group->PendingOf(consumer.name, {}, kMaxStreamId, kNoLimit));
+    for (const StreamId id : ids) {
+      TM_ASSIGN_OR_RETURN(const std::optional<Pending> pending, group->FindPending(id));
+      if (!pending) return kv::ColdRow();
+      TM_RETURN_IF_ERROR(sink->Pending({.id = RdbIdOf(id),
+                                        .delivered_ms = static_cast<int64_t>(pending->delivered_ms),
+                                        .deliveries = pending->deliveries}));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VisitStream(Keyspace& keyspace, const Key& key, Visit* visit) {
+  TM_ASSIGN_OR_RETURN(Stream stream, Stream::Of(keyspace, key));
+  TM_RETURN_IF_ERROR(VisitEntries(stream, visit));
+  TM_RETURN_IF_ERROR(visit->failed);
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> groups, StreamGroup::Names(stream));
+  const StreamHead& head = stream.head();
+  TM_RETURN_IF_ERROR(visit->sink->State({.length = key.count,
+                                         .last = RdbIdOf(head.last_id),
+                                         .first = RdbIdOf(head.first_id),
+                                         .max_deleted = RdbIdOf(head.max_deleted_id),
+                                         .entries_added = head.entries_added,
+                                         .groups = groups.size()}));
+  for (const std::string& name : groups) TM_RETURN_IF_ERROR(VisitGroup(stream, name, visit->sink));
+  return absl::OkStatus();
+}
 
 absl::Status VisitRows(Keyspace& keyspace, const Key& key, Visit* visit) {
   RdbSink* sink = visit->sink;
@@ -56,6 +101,8 @@ absl::Status VisitRows(Keyspace& keyspace, const Key& key, Visit* visit) {
       return keyspace.VisitOrdered(
           key.collection, OrderedKind::kElement, {}, std::nullopt, kNoLimit,
           [&](std::string_view, std::string_view element) { return visit->Tell(sink->Element(element)); });
+    case Type::kStream:
+      return VisitStream(keyspace, key, visit);
     default:
       return Errorf(absl::StatusCode::kUnimplemented, "values of type {} cannot be written as RDB", TypeName(key.type));
   }
@@ -104,7 +151,14 @@ absl::Status ValueRows::Begin(RdbKind kind, std::optional<uint64_t> /*count*/) {
   kind_ = kind;
   count_ = 0;
   members_.clear();
-  if (kind != RdbKind::kString) collection_ = keyspace_.txn().NewCollectionId();
+  if (kind == RdbKind::kZset) {
+    zset_ = Zset::Replacing(keyspace_, key_);
+  } else if (kind == RdbKind::kStream) {
+    keyspace_.Remove(&key_);
+    TM_ASSIGN_OR_RETURN(stream_, Stream::Of(keyspace_, key_));
+  } else if (kind != RdbKind::kString) {
+    collection_ = keyspace_.txn().NewCollectionId();
+  }
   return absl::OkStatus();
 }
 
@@ -135,10 +189,8 @@ absl::Status ValueRows::Member(std::string_view member) {
 }
 
 absl::Status ValueRows::Scored(std::string_view member, double score) {
-  if (std::isnan(score)) return absl::InvalidArgumentError("a score is not a number");
   TM_RETURN_IF_ERROR(CheckMember(member));
-  PutScoredMember(keyspace_, collection_, member, score);
-  return absl::OkStatus();
+  return zset_->Put(member, score, std::nullopt);
 }
 
 absl::Status ValueRows::Field(std::string_view field, std::string_view value, uint64_t expire_ms) {
@@ -148,35 +200,75 @@ absl::Status ValueRows::Field(std::string_view field, std::string_view value, ui
   return absl::OkStatus();
 }
 
-absl::Status ValueRows::Entry(const format::RdbStreamId&, std::span<const std::string>) { return NotYet(kind_); }
-absl::Status ValueRows::State(const format::RdbStreamState&) { return NotYet(kind_); }
-absl::Status ValueRows::Group(const format::RdbGroup&) { return NotYet(kind_); }
-absl::Status ValueRows::Consumer(const format::RdbConsumer&) { return NotYet(kind_); }
-absl::Status ValueRows::Pending(const format::RdbPending&) { return NotYet(kind_); }
+absl::Status ValueRows::Entry(const format::RdbStreamId& id, std::span<const std::string> fields) {
+  if (IdOf(id) <= stream_->head().last_id) return absl::InvalidArgumentError("entries are out of order");
+  const std::vector<std::string_view> words(fields.begin(), fields.end());
+  stream_->Append(IdOf(id), EncodeEntry(words));
+  return absl::OkStatus();
+}
 
-absl::Status ValueRows::PutAs(Key* key, uint64_t expire_ms) {
+absl::Status ValueRows::State(const format::RdbStreamState& state) {
+  StreamHead head = stream_->head();
+  head.last_id = IdOf(state.last);
+  head.max_deleted_id = IdOf(state.max_deleted);
+  head.entries_added = state.entries_added;
+  return stream_->SetHead(head);
+}
+
+absl::Status ValueRows::Group(const format::RdbGroup& group) {
+  if (group_) group_->Commit();
+  TM_RETURN_IF_ERROR(CheckMember(fmt::format("group {}", group.name)));
+  group_ = StreamGroup::Create(*stream_, group.name, IdOf(group.last), std::max<int64_t>(group.entries_read, -1));
+  return absl::OkStatus();
+}
+
+absl::Status ValueRows::Consumer(const format::RdbConsumer& consumer) {
+  TM_RETURN_IF_ERROR(CheckMember(fmt::format("consumer {} {}", group_->state().number, consumer.name)));
+  consumer_.assign(consumer.name);
+  group_->CreateConsumer(consumer_, static_cast<uint64_t>(std::max<int64_t>(consumer.seen_ms, 0)));
+  return absl::OkStatus();
+}
+
+absl::Status ValueRows::Pending(const format::RdbPending& pending) {
+  return group_->PutPending(IdOf(pending.id),
+                            {.consumer = consumer_,
+                             .delivered_ms = static_cast<uint64_t>(std::max<int64_t>(pending.delivered_ms, 0)),
+                             .deliveries = pending.deliveries},
+                            std::nullopt);
+}
+
+absl::Status ValueRows::PutKey(uint64_t expire_ms) {
   switch (kind_) {
     case RdbKind::kString:
-      keyspace_.PutString(key, string_, expire_ms);
+      keyspace_.PutString(&key_, string_, expire_ms);
       return absl::OkStatus();
     case RdbKind::kHash:
-      keyspace_.PutCollection(key, Type::kHash, collection_, count_, expire_ms);
+      keyspace_.PutCollection(&key_, Type::kHash, collection_, count_, expire_ms);
       return absl::OkStatus();
     case RdbKind::kSet:
-      keyspace_.PutCollection(key, Type::kSet, collection_, count_, expire_ms);
+      keyspace_.PutCollection(&key_, Type::kSet, collection_, count_, expire_ms);
       return absl::OkStatus();
     case RdbKind::kList: {
       std::string first;
       AppendLittle<uint64_t>(&first, kMiddle);
-      keyspace_.PutCollection(key, Type::kList, collection_, count_, expire_ms, first);
+      keyspace_.PutCollection(&key_, Type::kList, collection_, count_, expire_ms, first);
       return absl::OkStatus();
     }
     case RdbKind::kZset:
-      return PutScoredMembers(keyspace_, key, collection_, count_, expire_ms);
+      return zset_->Commit();
     case RdbKind::kStream:
-      break;
+      if (group_) group_->Commit();
+      return stream_->Commit();
   }
-  return NotYet(kind_);
+  return absl::OkStatus();
+}
+
+absl::Status ValueRows::Finish(uint64_t expire_ms) {
+  TM_RETURN_IF_ERROR(PutKey(expire_ms));
+  if (expire_ms == 0 || (kind_ != RdbKind::kZset && kind_ != RdbKind::kStream)) return absl::OkStatus();
+  TM_ASSIGN_OR_RETURN(key_, keyspace_.Find(key_.name));
+  keyspace_.SetExpire(&key_, expire_ms);
+  return absl::OkStatus();
 }
 
 }  // namespace tidemark::types

@@ -16,6 +16,8 @@
 #include "base/status.h"
 #include "format/rdb_value.h"
 #include "types/keyspace.h"
+#include "types/stream_groups.h"
+#include "types/zset.h"
 
 namespace tidemark::types {
 
@@ -24,12 +26,12 @@ namespace tidemark::types {
 // Other errors are those of transaction and sink.
 absl::Status VisitValue(Keyspace& keyspace, const Key& key, format::RdbSink* sink);
 
-// A sink that makes a value's rows, in a collection that nobody has yet. What is left of it when PutAs is not called
-// goes with the transaction, which has to fail then.
+// A sink that gives a key the value that it is told, in place of whatever the key holds. What is left of it when Finish
+// is not called goes with the transaction, which has to fail then.
 class ValueRows final : public format::RdbSink {
  public:
-  // `keyspace` outlives it.
-  explicit ValueRows(Keyspace& keyspace) : keyspace_(keyspace) {}
+  // `key` as found in this transaction. Both outlive it.
+  ValueRows(Keyspace& keyspace, Key* key) : keyspace_(keyspace), key_(*key) {}
 
   absl::Status Begin(format::RdbKind kind, std::optional<uint64_t> count) override;
   absl::Status String(std::string_view bytes) override;
@@ -45,18 +47,24 @@ class ValueRows final : public format::RdbSink {
   absl::Status Pending(const format::RdbPending& pending) override;
   absl::Status End() override { return absl::OkStatus(); }
 
-  // After End: `key`, as found in this transaction, holds the value and nothing else. `expire_ms` 0: for ever.
-  absl::Status PutAs(Key* key, uint64_t expire_ms);
+  // After End. `expire_ms` 0: for ever.
+  absl::Status Finish(uint64_t expire_ms);
 
  private:
   absl::Status CheckMember(std::string_view member);
+  absl::Status PutKey(uint64_t expire_ms);
 
   Keyspace& keyspace_;
+  Key& key_;
   format::RdbKind kind_ = format::RdbKind::kString;
   std::string string_;
   kv::CollectionId collection_;
   uint64_t count_ = 0;
   absl::flat_hash_set<std::pair<uint64_t, uint64_t>> members_;  // WideHash of each
+  std::optional<Zset> zset_;
+  std::optional<Stream> stream_;
+  std::optional<StreamGroup> group_;
+  std::string consumer_;
 };
 
 }  // namespace tidemark::types
