@@ -76,6 +76,8 @@ class Client {
   Relaxed<const CommandSpec*> last_command = nullptr;
   Relaxed<uint64_t> commands_processed;
 
+  // Its request has a script that was too slow for an I/O thread: the worker that gets it runs it to the end.
+  bool runs_long = false;
   // Set by a handler that answers later; taken away when the reply has been sent.
   std::shared_ptr<Deferred> deferred;
   Relaxed<bool> blocked = false;  // ClientRegistry has it

@@ -50,6 +50,23 @@ struct KeyWait {
   std::vector<std::string> args = {};
 };
 
+// How long a script may run where it runs.
+enum class ScriptPace : uint8_t {
+  kToTheEnd,   // until it ends; others wait
+  kShort,      // on an I/O thread: after some milliseconds it fails with TooSlow() and shall run again on a worker
+  kLong,       // on a worker, while others are turned away: until it ends or is killed
+  kRehearsal,  // on a worker, without effect: after some time it fails with TooSlow()
+};
+absl::Status TooSlow();
+bool IsTooSlow(const absl::Status& status);
+
+// A message that a script publishes: sent once its transaction has committed.
+struct Publication {
+  bool sharded;
+  std::string channel;
+  std::string message;
+};
+
 // What a handler works with. `keys` is there for commands with kWrite or kReadonly only.
 struct Context {
   Args args;
@@ -66,6 +83,11 @@ struct Context {
   Dispatcher* dispatcher = nullptr;
   // Waiting for keys, as KeyWait says.
   std::optional<std::string_view> ready_key = std::nullopt;
+  ScriptPace pace = ScriptPace::kToTheEnd;
+  // Where messages go that must wait for the commit; null: nowhere, they may be sent at once.
+  std::vector<Publication>* publications = nullptr;
+  // Set by a script whose error a command of its own made: that was counted then.
+  bool error_counted = false;
   std::optional<KeyWait> key_wait = std::nullopt;
 
   types::Keyspace& keys() { return *keyspace; }
@@ -109,6 +131,8 @@ enum Flag : uint32_t {
   kRange = 1u << 24,
   // Has effects beside the keyspace (WATCH); never rehearsed.
   kStateful = 1u << 25,
+  // Runs commands of its own (EVAL, FCALL): in a transaction that may write, unless kReadonly or the node is a replica.
+  kScript = 1u << 26,
 };
 
 struct KeyPositions {
@@ -188,6 +212,10 @@ class CommandTable {
 std::vector<int> FindKeys(const CommandSpec& spec, Args args);
 // "config|get" for a subcommand, else the name: as COMMAND, SLOWLOG and LATENCY call it. `parent` may be null.
 std::string FullName(const CommandSpec* parent, const CommandSpec& spec);
+
+// A status of a handler, the engine or the keyspace as a line for the client: those that handlers make are whole
+// already.
+std::string ErrorLine(const absl::Status& status);
 
 // Errors that many commands share, as Redis words them.
 absl::Status SyntaxError();                                     // ERR syntax error

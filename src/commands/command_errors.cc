@@ -11,10 +11,24 @@ constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c
 
 }  // namespace
 
+std::string ErrorLine(const absl::Status& status) {
+  const std::string_view text = Message(status);
+  const bool whole =
+      absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+  return whole ? std::string(text) : fmt::format("ERR {}", text);
+}
+
 absl::Status SyntaxError() {
   static const absl::Status status = absl::InvalidArgumentError("ERR syntax error");
   return status;
 }
+
+absl::Status TooSlow() {
+  static const absl::Status status(absl::StatusCode::kDeadlineExceeded, "a script is slow");
+  return status;
+}
+
+bool IsTooSlow(const absl::Status& status) { return absl::IsDeadlineExceeded(status); }
 
 absl::Status NotAnInteger() {
   static const absl::Status status = absl::InvalidArgumentError("ERR value is not an integer or out of range");

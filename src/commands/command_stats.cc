@@ -88,6 +88,8 @@ void CommandStats::CountCall(const CommandSpec& spec, uint64_t nanos, bool ok) {
   ++(*buckets)[LatencyBuckets::Of(nanos)];
 }
 
+void CommandStats::CountLateFailure(const CommandSpec& spec) { ++Mine(spec).failed; }
+
 void CommandStats::CountRejected(const CommandSpec& spec) { ++Mine(spec).rejected; }
 
 void CommandStats::CountError(std::string_view error_line) {

@@ -39,6 +39,8 @@ class CommandStats {
 
   // One call that ran. `nanos`: how long the handler took; `ok`: its reply was no error.
   void CountCall(const CommandSpec& spec, uint64_t nanos, bool ok);
+  // A call that waited, was counted then, and has ended with an error.
+  void CountLateFailure(const CommandSpec& spec);
   // What the call looked up for its client.
   void CountLookups(const types::Keyspace::Lookups& lookups);
   // One that was refused before it ran (arity, AUTH, MULTI, a full disk).

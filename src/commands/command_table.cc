@@ -32,7 +32,7 @@ constexpr std::span<const CommandSpec> (*kFamilies[])() = {
     StringCommands, BitCommands,           HashCommands,       SetCommands,      HyperLogLogCommands, KeyCommands,
     ScanCommands,   TransactionCommands,   ConnectionCommands, ClientCommands,   PubsubCommands,      ServerCommands,
     BackupCommands, IntrospectionCommands, ListCommands,       ListMoveCommands, StreamCommands,      ZsetCommands,
-    GeoCommands,    AclCommands,           SortCommands};
+    GeoCommands,    AclCommands,           SortCommands,       ScriptCommands,   FunctionCommands};
 
 }  // namespace
 

@@ -28,8 +28,6 @@ constexpr Difference kDifferences[] = {
     {"expiry|help", "Redis has no such command."},
     {"expiry|status", "Redis has no such command."},
     {"expiry|thaw", "Redis has no such command."},
-    {"function|flush", "Nothing to flush: there are no functions."},
-    {"function|list", "Empty: there are no functions."},
     {"info", "More sections: Log, Store and Backup."},
     {"lastsave", "Time of the last snapshot; of the start when there was none."},
     {"lolwut", "A tide."},
@@ -43,8 +41,7 @@ constexpr Difference kDifferences[] = {
     {"pfselftest", "Other checks, as thorough."},
     {"replconf", "`rpc-port` without a value tells the port of gRPC, which replicas use."},
     {"save", "Makes a snapshot by hard links instead of a dump file."},
-    {"script|exists", "0: no scripts are kept."},
-    {"script|flush", "Nothing to flush: no scripts are kept."},
+    {"script|debug", "`NO` only: there is no debugger."},
     {"shutdown",
      "Completes the archives of the backup tasks first, but with `NOSAVE` or `NOW`; `FORCE` changes nothing."},
     {"waitaof", "As in Redis 7.2."},
@@ -58,17 +55,7 @@ struct Absent {
 constexpr Absent kAbsent[] = {
     {"cluster", "cluster readonly readwrite"},
     {"generic", "migrate"},
-    {"scripting",
-     "eval eval_ro evalsha evalsha_ro fcall fcall_ro function|delete function|dump "
-     "function|help function|kill function|load function|restore function|stats script|debug "
-     "script|help script|kill script|load"},
-    {"server",
-     "acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|load acl|log "
-     "acl|save acl|setuser acl|users module|help module|load module|loadex "
-     "module|unload monitor"},
-    {"stream",
-     "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup "
-     "xrevrange xsetid xtrim"},
+    {"server", "module|help module|load module|loadex module|unload"},
 };
 
 // Arguments in a cell of a table.

@@ -18,7 +18,7 @@
 namespace tidemark::commands {
 namespace {
 
-constexpr uint32_t kRows = kWrite | kReadonly;
+constexpr uint32_t kRows = kWrite | kReadonly | kScript;
 // What waits under CLIENT PAUSE WRITE, and while the primary changes.
 constexpr uint32_t kHeldByPauses = kWrite | kMayReplicate;
 
@@ -39,14 +39,6 @@ bool AllowedWhileSubscribed(const CommandSpec& spec) {
   static constexpr std::string_view kAllowed[] = {
       "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset"};
   return std::find(std::begin(kAllowed), std::end(kAllowed), spec.name) != std::end(kAllowed);
-}
-
-// A status from the engine or the keyspace as a line for the client: those that handlers make are whole already.
-std::string ErrorLine(const absl::Status& status) {
-  const std::string_view text = Message(status);
-  const bool whole =
-      absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
-  return whole ? std::string(text) : fmt::format("ERR {}", text);
 }
 
 }  // namespace
@@ -182,6 +174,9 @@ void Dispatcher::Refuse(Client& client, const CommandSpec* spec, const absl::Sta
 Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int attempt) {
   const CommandSpec* spec = CommandTable::Get().Resolve(args);
   const uint32_t flags = spec == nullptr ? 0 : FlagsOf(client, *spec);
+  if (server_.engine.running_long()) [[unlikely]] {
+    if (const std::optional<Outcome> held_back = HoldBesideScript(client, spec, out)) return *held_back;
+  }
   // Asked before the role: what ends while this is looked at has changed the role already. Who waits for the outcome is
   // not refused for what holds meanwhile.
   const bool held = (flags & kHeldByPauses) != 0 && server_.replication.writes_held();
@@ -198,10 +193,15 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
     return Outcome::kReplied;
   }
   if (held || MustPause(flags)) return Outcome::kStalled;
-  const kv::Tier tier = attempt < kMaxRehearsals ? kv::Tier::kMemory : kv::Tier::kDisk;
+  const Manner manner{.tier = attempt < kMaxRehearsals ? kv::Tier::kMemory : kv::Tier::kDisk,
+                      .may_wait = true,
+                      .pace = ScriptPace::kShort};
   const BlockedClients::ServesItself serves_itself;
-  const Outcome outcome =
-      spec == exec_ ? RunExec(client, out, tier) : Run(client, *spec, args, out, tier, /*may_wait=*/true);
+  const bool monitored = server_.monitors != nullptr && server_.monitors->any();
+  if (monitored && attempt == 0 && (spec->flags & kScript) != 0) [[unlikely]] {
+    server_.monitors->Feed(client, client.db, *spec, args, /*from_script=*/false);
+  }
+  const Outcome outcome = spec == exec_ ? RunExec(client, out, manner) : Run(client, *spec, args, out, manner);
   if (outcome == Outcome::kReplied || outcome == Outcome::kDeferred) EndCommand(client, *spec, args);
   if (server_.blocked != nullptr && server_.blocked->has_ready()) [[unlikely]]
     ServeBlocked();
@@ -209,7 +209,9 @@ Outcome Dispatcher::Execute(Client& client, Args args, resp::Writer& out, int at
 }
 
 void Dispatcher::EndCommand(Client& client, const CommandSpec& spec, Args args) {
-  if (server_.monitors != nullptr && server_.monitors->any()) [[unlikely]] {
+  // A script was shown before its commands.
+  const bool shown = (spec.flags & kScript) != 0;
+  if (!shown && server_.monitors != nullptr && server_.monitors->any()) [[unlikely]] {
     server_.monitors->Feed(client, client.db, spec, args, /*from_script=*/false);
   }
   if (client.tracking != nullptr) [[unlikely]]
@@ -232,33 +234,48 @@ void Dispatcher::TellChanges(const Client& client) {
   if (server_.tracking != nullptr) server_.tracking->TellChanges(&client);
 }
 
-Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
-                        bool may_wait) {
+Outcome Dispatcher::Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, const Manner& manner) {
   const uint64_t started = client.last_end_nanos != 0 ? client.last_end_nanos : NowNanos();
-  const absl::Status status = RunHandler(client, spec, args, out, tier, may_wait);
+  const size_t mark = out.size();
+  const absl::Status status = RunHandler(client, spec, args, out, manner);
   if (kv::IsColdRow(status)) return Outcome::kCold;
   if (engine::IsStalled(status)) return Outcome::kStalled;
+  if (IsTooSlow(status)) {
+    client.runs_long = true;
+    return Outcome::kCold;
+  }
   if (!status.ok()) {
     const std::string line = ErrorLine(status);
     CountError(line);
     out.Error(line);
   }
+  // What a script has done stays when it fails, so its error is a reply.
+  const bool failed = !status.ok() || ((spec.flags & kScript) != 0 && out.buffer()[mark] == '-');
+  client.commands_processed = client.commands_processed + 1;
   client.last_end_nanos = NowNanos();
-  CountCall(client, spec, args, client.last_end_nanos - started, status.ok());
+  CountCall(client, spec, args, client.last_end_nanos - started, !failed);
   return client.deferred != nullptr ? Outcome::kDeferred : Outcome::kReplied;
 }
 
 absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out,
-                                    kv::Tier tier, bool may_wait, Rerun* rerun) {
-  Context ctx{.args = args, .out = out, .client = client, .server = server_, .may_wait = may_wait};
-  if (rerun != nullptr) ctx.ready_key = rerun->ready_key;
+                                    const Manner& manner) {
+  Context ctx{.args = args,
+              .out = out,
+              .client = client,
+              .server = server_,
+              .may_wait = manner.may_wait,
+              .dispatcher = this,
+              .pace = manner.pace};
+  if (manner.rerun != nullptr) ctx.ready_key = manner.rerun->ready_key;
   const size_t mark = out.size();
   types::Keyspace::Lookups lookups;
+  std::vector<Publication> publications;
   GatheredEvents events(server_.notifier);
   absl::Status status;
   if ((spec.flags & kRows) == 0) {
     status = spec.handler(ctx);
   } else {
+    if ((spec.flags & kScript) != 0) ctx.publications = &publications;
     const auto body = [&](kv::Txn& txn) {
       types::Keyspace keyspace(txn, client.db);
       keyspace.GatherEvents(events.Begin());
@@ -266,24 +283,38 @@ absl::Status Dispatcher::RunHandler(Client& client, const CommandSpec& spec, Arg
       Remember(client, spec, args);
       absl::Status done = spec.handler(ctx);
       lookups = keyspace.lookups();
-      if (done.ok() && (spec.flags & kBlocking) != 0) done = Settle(ctx, spec, rerun);
+      if (done.ok() && (spec.flags & kBlocking) != 0) done = Settle(ctx, spec, manner.rerun);
       if (done.ok()) events.End();
       return done;
     };
-    if ((spec.flags & kWrite) != 0) {
-      status = server_.engine.Write(tier, (spec.flags & kDenyOom) != 0, body);
-      if (status.ok()) client.last_write_end = server_.engine.last_end();
-    } else {
-      status = server_.engine.Read(tier, body);
-    }
+    status = RunTransaction(spec.flags, manner, body);
     if (status.ok()) {
+      if (Writes(spec.flags)) client.last_write_end = server_.engine.last_end();
       events.Publish();
       TellChanges(client);
+      Publish(publications);
+      const bool failed_script = (spec.flags & kScript) != 0 && out.buffer()[mark] == '-';
+      if (failed_script && !ctx.error_counted) {
+        const std::string_view line = std::string_view(out.buffer()).substr(mark + 1);
+        CountError(line.substr(0, line.find('\r')));
+      }
     }
   }
   if (!status.ok()) out.Truncate(mark);
   if (!kv::IsColdRow(status) && !engine::IsStalled(status)) server_.stats.CountLookups(lookups);
   return status;
+}
+
+bool Dispatcher::Writes(uint32_t flags) const {
+  if ((flags & kWrite) != 0) return true;
+  return (flags & (kScript | kReadonly)) == kScript && server_.replication.role() != replication::Role::kReplica;
+}
+
+absl::Status Dispatcher::RunTransaction(uint32_t flags, const Manner& manner, engine::TxnFunction body) {
+  const bool writes = Writes(flags);
+  const bool growing = writes && (flags & kDenyOom) != 0;
+  if (manner.pace == ScriptPace::kLong) return server_.engine.RunLong(writes, manner.tier, growing, body);
+  return writes ? server_.engine.TryWrite(manner.tier, growing, body) : server_.engine.TryRead(manner.tier, body);
 }
 
 absl::Status Dispatcher::Settle(Context& ctx, const CommandSpec& spec, Rerun* rerun) {
@@ -302,8 +333,10 @@ Dispatcher::Served Dispatcher::Serve(BlockedClients::Waiter& waiter, std::string
   const std::vector<std::string_view> args(waiter.args.begin(), waiter.args.end());
   resp::Writer out;
   out.SetProtocol(waiter.client.protocol);
+  const uint64_t started = NowNanos();
   Rerun rerun{.ready_key = ready_key, .deferred = *waiter.deferred};
-  absl::Status status = RunHandler(waiter.client, *waiter.spec, args, out, kv::Tier::kMemory, true, &rerun);
+  absl::Status status = RunHandler(waiter.client, *waiter.spec, args, out,
+                                   {.tier = kv::Tier::kMemory, .may_wait = true, .rerun = &rerun});
   if (kv::IsColdRow(status)) {
     // Here, since nobody's next command may come before: but without the lock.
     server_.engine
@@ -316,7 +349,8 @@ Dispatcher::Served Dispatcher::Serve(BlockedClients::Waiter& waiter, std::string
         })
         .IgnoreError();
     out.Truncate(0);
-    status = RunHandler(waiter.client, *waiter.spec, args, out, kv::Tier::kDisk, true, &rerun);
+    status = RunHandler(waiter.client, *waiter.spec, args, out,
+                        {.tier = kv::Tier::kDisk, .may_wait = true, .rerun = &rerun});
   }
   if (engine::IsStalled(status) && !rerun.claimed) return Served::kStalled;
   if (status.ok() && rerun.waits_on) return Served::kWaitsOn;
@@ -325,10 +359,12 @@ Dispatcher::Served Dispatcher::Serve(BlockedClients::Waiter& waiter, std::string
   if (!status.ok()) {
     const std::string line = ErrorLine(status);
     CountError(line);
+    server_.stats.CountLateFailure(*waiter.spec);
     out.Error(line);
   }
   if (rerun.claimed || waiter.deferred->Claim()) {
     const bool wrote = status.ok() && (waiter.spec->flags & kWrite) != 0;
+    server_.slowlog.Offer(waiter.client, *waiter.spec, args, (NowNanos() - started) / 1000);
     waiter.deferred->Finish(std::move(out.buffer()), wrote ? server_.engine.last_end() : Lsn{});
   }
   return Served::kOver;
@@ -380,7 +416,8 @@ void Dispatcher::EndMulti(Client& client) {
 }
 
 absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
-                                       types::Keyspace::Lookups* lookups, KeyNotifier::Events* events) {
+                                       types::Keyspace::Lookups* lookups, KeyNotifier::Events* events, ScriptPace pace,
+                                       std::vector<Publication>* publications) {
   *lookups = {};
   DbIndex db = client.db;
   for (size_t i = 0; i < client.queued.size(); ++i) {
@@ -396,7 +433,15 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
     out.SetProtocol(client.protocol);
     types::Keyspace keyspace(txn, db);
     keyspace.GatherEvents(events);
-    Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
+    Context ctx{.args = args,
+                .out = out,
+                .client = client,
+                .server = server_,
+                .keyspace = &keyspace,
+                .in_exec = true,
+                .dispatcher = this,
+                .pace = pace,
+                .publications = publications};
     const size_t events_before = events == nullptr ? 0 : events->size();
     const size_t mark = server_.engine.MarkTransaction(txn);
     const uint64_t started = NowNanos();
@@ -405,7 +450,7 @@ absl::Status Dispatcher::RunQueuedRows(Client& client, kv::Txn& txn, std::vector
       Remember(client, *queued.spec, args);
       status = queued.spec->handler(ctx);
     }
-    if (kv::IsColdRow(status)) return status;
+    if (kv::IsColdRow(status) || IsTooSlow(status)) return status;
     lookups->hits += keyspace.lookups().hits;
     lookups->misses += keyspace.lookups().misses;
     if (!status.ok()) {
@@ -431,13 +476,13 @@ void Dispatcher::RunQueuedOthers(Client& client, std::vector<std::string>& repli
     if (const absl::Status refused = AdmitQueued(client, *queue[i].spec, args); !refused.ok()) {
       out.Error(Message(refused));
     } else {
-      Run(client, *queue[i].spec, args, out, kv::Tier::kDisk, /*may_wait=*/false);
+      Run(client, *queue[i].spec, args, out, Manner{});
     }
     replies[i] = std::move(out.buffer());
   }
 }
 
-Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
+Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, const Manner& manner) {
   if (!client.in_multi) {
     out.Error("ERR EXEC without MULTI");
     return Outcome::kReplied;
@@ -449,22 +494,33 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
     return Outcome::kReplied;
   }
   uint32_t flags = 0;
-  for (const QueuedCommand& queued : client.queued) flags |= TouchesRows(*queued.spec) ? queued.spec->flags : 0;
+  for (const QueuedCommand& queued : client.queued) {
+    if (TouchesRows(*queued.spec))
+      flags |= Writes(queued.spec->flags) ? queued.spec->flags | kWrite : queued.spec->flags;
+  }
   const uint64_t started = NowNanos();
   client.last_end_nanos = 0;
   std::vector<std::string> replies(client.queued.size());
   bool holds = true;
   types::Keyspace::Lookups lookups;
   GatheredEvents events(server_.notifier);
+  std::vector<Publication> publications;
   const auto body = [&](kv::Txn& txn) -> absl::Status {
     TM_ASSIGN_OR_RETURN(holds, WatchHolds(client, txn));
-    if (holds) TM_RETURN_IF_ERROR(RunQueuedRows(client, txn, replies, &lookups, events.Begin()));
+    publications.clear();
+    if (holds) {
+      TM_RETURN_IF_ERROR(RunQueuedRows(client, txn, replies, &lookups, events.Begin(), manner.pace, &publications));
+    }
     events.End();
     return absl::OkStatus();
   };
-  const absl::Status status = (flags & kWrite) != 0 ? server_.engine.Write(tier, (flags & kDenyOom) != 0, body)
-                                                    : server_.engine.Read(tier, body);
+  // Whether it writes is settled: without kScript the role is not asked again.
+  const absl::Status status = RunTransaction(flags & ~static_cast<uint32_t>(kScript), manner, body);
   if (kv::IsColdRow(status)) return Outcome::kCold;
+  if (IsTooSlow(status)) {
+    client.runs_long = true;
+    return Outcome::kCold;
+  }
   if (engine::IsStalled(status)) return Outcome::kStalled;
   server_.stats.CountLookups(lookups);
   if (!status.ok()) {
@@ -475,6 +531,7 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
     if ((flags & kWrite) != 0) client.last_write_end = server_.engine.last_end();
     events.Publish();
     TellChanges(client);
+    Publish(publications);
     FeedQueued(client, client.db);
     // Effects outside the keyspace come after the commit, so that a transaction that is run again has them once.
     RunQueuedOthers(client, replies);
@@ -488,6 +545,7 @@ Outcome Dispatcher::RunExec(Client& client, resp::Writer& out, kv::Tier tier) {
 }
 
 bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
+  if (client.runs_long) return RunOnWorker(client, args, out);
   const CommandSpec* spec = CommandTable::Get().Resolve(args);
   const uint64_t started = NowNanos();
   const size_t mark = out.size();
@@ -498,7 +556,8 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     if (spec == exec_) {
       std::vector<std::string> replies(client.queued.size());
       TM_RETURN_IF_ERROR(WatchHolds(client, txn).status());
-      return RunQueuedRows(client, txn, replies, &lookups, nullptr);
+      std::vector<Publication> publications;
+      return RunQueuedRows(client, txn, replies, &lookups, nullptr, ScriptPace::kRehearsal, &publications);
     }
     types::Keyspace keyspace(txn, client.db);
     if ((spec->flags & kStateful) != 0) {
@@ -507,7 +566,15 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     }
     keyspace.GatherEvents(events.Begin());
     Remember(client, *spec, args);
-    Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
+    std::vector<Publication> publications;
+    Context ctx{.args = args,
+                .out = out,
+                .client = client,
+                .server = server_,
+                .keyspace = &keyspace,
+                .dispatcher = this,
+                .pace = ScriptPace::kRehearsal,
+                .publications = &publications};
     // Who would wait is run again, so that it is noted in time; likewise who would stream.
     ctx.may_wait = (spec->flags & (kBlocking | kRange)) != 0;
     const absl::Status done = spec->handler(ctx);
@@ -515,10 +582,14 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     lookups = keyspace.lookups();
     return done;
   });
+  if (IsTooSlow(status)) {
+    out.Truncate(mark);
+    return RunOnWorker(client, args, out);
+  }
   // A reply made on the way is final for reads that one look at the disk can answer: one key, or a range whose scan
   // sees one moment. Several keys are read again together, so that the client sees them as of one moment.
   const bool one_place = spec->keys.first == spec->keys.last && spec->find_keys == nullptr;
-  const bool is_final = (spec->flags & kReadonly) != 0 && (spec->flags & kStateful) == 0 && spec != exec_ &&
+  const bool is_final = (spec->flags & kReadonly) != 0 && (spec->flags & (kStateful | kScript)) == 0 && spec != exec_ &&
                         (one_place || (spec->flags & kRange) != 0) &&
                         (server_.tracking == nullptr || server_.tracking->StillRemembers(client, *spec, args));
   if (!is_final || waits || kv::IsColdRow(status)) {

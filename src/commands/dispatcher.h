@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ enum class Outcome : uint8_t {
   kDeferred,
 };
 
+class ScriptRun;
+
 class Dispatcher {
  public:
   explicit Dispatcher(Server& server);
@@ -40,6 +43,15 @@ class Dispatcher {
   // Runs the commands of those again who wait for keys that have changed (blocked_clients.h), until no such key is
   // left. On an I/O thread, within no transaction.
   void ServeBlocked();
+  // For scripts (script_run.h), within their transaction. What the node's role and the disk forbid a script with such
+  // scripting::ScriptFlag bits; `read_only`: called by a command that only reads.
+  absl::Status AdmitScript(uint32_t flags, bool read_only) const;
+  // One command of a script: writes its reply or error to `reply`. False when the script cannot go on: then the run
+  // has been told why.
+  bool RunInScript(ScriptRun& run, Args words, resp::Writer& reply);
+  // Whether the script's user may run that; NOT_FOUND when there is no such command.
+  absl::StatusOr<bool> MayRunInScript(ScriptRun& run, Args words);
+
   // The connection is gone: forgets what it watched, tracked and monitored. Before the client is destroyed.
   void Forget(Client& client);
 
@@ -57,7 +69,6 @@ class Dispatcher {
   absl::Status AdmitRole(uint32_t flags) const;
   bool MustPause(uint32_t flags) const;
   void Refuse(Client& client, const CommandSpec* spec, const absl::Status& refused, resp::Writer& out);
-  Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier, bool may_wait);
   // A waiter that is run again, and what came of it.
   struct Rerun {
     std::string_view ready_key;
@@ -66,19 +77,38 @@ class Dispatcher {
     bool over = false;      // nobody waits any more: nothing was done
     bool claimed = false;   // the reply, or the error of the commit, is owed
   };
-  absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, kv::Tier tier,
-                          bool may_wait, Rerun* rerun = nullptr);
+  // How a command runs: which rows it may wait for, whether it may answer later, how long its scripts may take.
+  struct Manner {
+    kv::Tier tier = kv::Tier::kDisk;
+    bool may_wait = false;
+    ScriptPace pace = ScriptPace::kToTheEnd;
+    Rerun* rerun = nullptr;
+  };
+  Outcome Run(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, const Manner& manner);
+  absl::Status RunHandler(Client& client, const CommandSpec& spec, Args args, resp::Writer& out, const Manner& manner);
+  Outcome RunExec(Client& client, resp::Writer& out, const Manner& manner);
+  // Whether a transaction of commands with such flags is one that may write.
+  bool Writes(uint32_t flags) const;
+  absl::Status RunTransaction(uint32_t flags, const Manner& manner, engine::TxnFunction body);
+  // While a slow script runs: what its client's request gets, nullopt when it may run beside it.
+  std::optional<Outcome> HoldBesideScript(Client& client, const CommandSpec* spec, resp::Writer& out);
+  // On a worker, after a script was too slow for its I/O thread. False: try again on that.
+  bool RunOnWorker(Client& client, Args args, resp::Writer& out);
+  void Publish(const std::vector<Publication>& publications);
+  absl::Status AdmitUserInScript(const Client& caller, const CommandSpec& spec, Args words) const;
+  // What forbids a script's command, as the script sees it.
+  absl::Status AdmitInScript(const ScriptRun& run, const CommandSpec* spec, Args words) const;
   // Within the transaction, after the handler: notes who waits, claims the reply of who is run again.
   absl::Status Settle(Context& ctx, const CommandSpec& spec, Rerun* rerun);
   enum class Served : uint8_t { kOver, kWaitsOn, kStalled };
   // False when the store must catch up first.
   bool ServeKey(const BlockedClients::Place& place);
   Served Serve(BlockedClients::Waiter& waiter, std::string_view ready_key);
-  Outcome RunExec(Client& client, resp::Writer& out, kv::Tier tier);
   // The queued commands that touch the keyspace, in `txn`; each one's reply goes to its place in `replies`. `events`
   // may be null.
   absl::Status RunQueuedRows(Client& client, kv::Txn& txn, std::vector<std::string>& replies,
-                             types::Keyspace::Lookups* lookups, std::vector<types::KeyEvent>* events);
+                             types::Keyspace::Lookups* lookups, std::vector<types::KeyEvent>* events, ScriptPace pace,
+                             std::vector<Publication>* publications);
   // What follows every command that ran: MONITOR hears of it, CLIENT CACHING is used up.
   void EndCommand(Client& client, const CommandSpec& spec, Args args);
   void FeedQueued(const Client& client, DbIndex db);

@@ -35,6 +35,7 @@ absl::Status PfAdd(Context& ctx) {
   }
   const size_t sparse_bytes_max = SparseBytesMax(ctx);
   bool changed = !key;
+  if (changed) log.MarkStale();  // as Redis leaves one that was never counted
   for (const std::string_view element : ctx.args.subspan(2)) {
     TM_ASSIGN_OR_RETURN(const bool raised, log.Add(element, sparse_bytes_max));
     changed = changed || raised;

@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "commands/client_registry.h"
 #include "commands/info_fields.h"
+#include "commands/scripts.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 #include "commands/tracking.h"
@@ -66,6 +67,21 @@ std::string Ratio2(uint64_t a, uint64_t b) { return fmt::format("{:.2f}", Ratio(
 std::string Percent(uint64_t a, uint64_t b) { return fmt::format("{:.2f}%", 100 * Ratio(a, b)); }
 int64_t Above(uint64_t a, uint64_t b) { return static_cast<int64_t>(a) - static_cast<int64_t>(b); }
 
+// Scripts and functions share interpreters, which count for scripts.
+void WriteScriptFields(Server& server, std::string* out) {
+  const Scripts::Figures scripts = server.scripts == nullptr ? Scripts::Figures{} : server.scripts->figures();
+  BytesFields(out, "used_memory_lua", scripts.interpreter_bytes);
+  Field(out, "used_memory_vm_eval", scripts.interpreter_bytes);
+  Field(out, "used_memory_scripts_eval", scripts.script_bytes);
+  Field(out, "number_of_cached_scripts", scripts.scripts);
+  Field(out, "number_of_functions", scripts.functions);
+  Field(out, "number_of_libraries", scripts.libraries);
+  Field(out, "used_memory_vm_functions", 0);
+  BytesFields(out, "used_memory_vm_total", scripts.interpreter_bytes);
+  Field(out, "used_memory_functions", scripts.library_bytes);
+  BytesFields(out, "used_memory_scripts", scripts.script_bytes + scripts.library_bytes);
+}
+
 // The dataset in memory is what the caches hold of it; everything else counts as overhead.
 void WriteMemory(Server& server, std::string* out) {
   const MemoryFigures memory = ReadMemoryFigures();
@@ -83,13 +99,7 @@ void WriteMemory(Server& server, std::string* out) {
   Field(out, "allocator_active", memory.active);
   Field(out, "allocator_resident", memory.allocator_resident);
   BytesFields(out, "total_system_memory", memory.system);
-  BytesFields(out, "used_memory_lua", 0);
-  Field(out, "used_memory_vm_eval", 0);
-  ZeroFields(out, {"used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
-                   "used_memory_vm_functions"});
-  BytesFields(out, "used_memory_vm_total", 0);
-  Field(out, "used_memory_functions", 0);
-  BytesFields(out, "used_memory_scripts", 0);
+  WriteScriptFields(server, out);
   BytesFields(out, "maxmemory", static_cast<uint64_t>(server.config.Integer("maxmemory")));
   Field(out, "maxmemory_policy", server.config.Text("maxmemory-policy"));
   Field(out, "allocator_frag_ratio", Ratio2(memory.active, memory.allocated));

@@ -300,7 +300,10 @@ absl::StatusOr<const CommandSpec*> KeysOf(Args request, std::vector<int>* positi
     return InvalidArgument("ERR Invalid number of arguments specified for command");
   }
   *positions = FindKeys(*spec, request);
-  if (positions->empty()) return InvalidArgument("ERR Invalid arguments specified for command");
+  // Scripts may have none.
+  if (positions->empty() && (spec->flags & kScript) == 0) {
+    return InvalidArgument("ERR Invalid arguments specified for command");
+  }
   return spec;
 }
 

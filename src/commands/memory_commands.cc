@@ -1,5 +1,6 @@
 // MEMORY and its subcommands.
 #include "commands/client_registry.h"
+#include "commands/scripts.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 
@@ -48,6 +49,7 @@ absl::Status MemoryUsage(Context& ctx) {
 absl::Status MemoryStats(Context& ctx) {
   const MemoryFigures memory = ReadMemoryFigures();
   const kv::Store::Stats store = ctx.server.engine.store().stats();
+  const Scripts::Figures scripts = ctx.server.scripts == nullptr ? Scripts::Figures{} : ctx.server.scripts->figures();
   const uint64_t dataset = store.hot_bytes + store.block_cache_bytes;
   const uint64_t overhead = memory.allocated > dataset ? memory.allocated - dataset : 0;
   const auto ratio = [](uint64_t a, uint64_t b) {
@@ -62,8 +64,8 @@ absl::Status MemoryStats(Context& ctx) {
       {"clients.normal", ctx.server.clients.stats().buffer_bytes},
       {"cluster.links", 0},
       {"aof.buffer", 0},
-      {"lua.caches", 0},
-      {"functions.caches", 0},
+      {"lua.caches", scripts.script_bytes},
+      {"functions.caches", scripts.library_bytes},
       {"overhead.total", overhead},
       {"keys.count", store.hot_rows},
       {"keys.bytes-per-key", store.hot_rows == 0 ? 0 : store.hot_bytes / store.hot_rows},

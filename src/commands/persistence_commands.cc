@@ -1,4 +1,5 @@
 // Snapshots, and the end of the server.
+#include "commands/scripts.h"
 #include "commands/server.h"
 #include "commands/server_families.h"
 
@@ -62,6 +63,7 @@ absl::Status Shutdown(Context& ctx) {
   }
   if ((save && nosave) || (abort && ctx.args.size() > 2)) return SyntaxError();
   if (abort) return InvalidArgument("ERR No shutdown in progress.");
+  if (!nosave && ctx.server.scripts != nullptr) TM_RETURN_IF_ERROR(ctx.server.scripts->RefuseIfBusy());
   // No reply, as in Redis: the end of the connection tells. Where Redis would save a file, the archives are completed;
   // where it would not wait for replicas, they are not waited for either. Nothing that fails keeps the server alive, so
   // FORCE changes nothing.

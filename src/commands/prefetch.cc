@@ -29,9 +29,11 @@ size_t Prefetcher::Ahead(const Client& client, std::string_view input, const res
   if (count < kCommandsMin) return count;
   hashes_.clear();
   members_.clear();
-  const kv::CollectionId contents = engine_.store().db(client.db).contents;
-  for (size_t i = 0; i < count; ++i) Gather(requests_[i].args, contents);
-  GatherMembers(contents);
+  // Whoever holds the lock just now is not waited for: a script may hold it for long.
+  const std::optional<kv::DbState> db = engine_.store().TryDb(client.db);
+  if (!db) return count;
+  for (size_t i = 0; i < count; ++i) Gather(requests_[i].args, db->contents);
+  GatherMembers(db->contents);
   if (!hashes_.empty()) engine_.store().Prefetch(hashes_);
   return count;
 }

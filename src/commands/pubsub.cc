@@ -83,6 +83,16 @@ void Pubsub::Remove(Client& client) {
   }
 }
 
+size_t Pubsub::Receivers(Kind kind, std::string_view channel) const {
+  size_t receivers = Listeners(kind, channel);
+  if (kind == Kind::kShard) return receivers;
+  MutexLock lock(mutex_);
+  for (const auto& [pattern, listeners] : tables_[static_cast<size_t>(Kind::kPattern)]) {
+    if (GlobMatch(pattern, channel)) receivers += listeners.size();
+  }
+  return receivers;
+}
+
 size_t Pubsub::Publish(Kind kind, std::string_view channel, std::string_view message) {
   const std::string key(channel);
   size_t deliveries = 0;

@@ -40,6 +40,8 @@ class Pubsub {
   // mutex.
   bool Listens(const Client& client, const std::function<bool(Kind, std::string_view)>& chosen) const
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // How many deliveries Publish would make now.
+  size_t Receivers(Kind kind, std::string_view channel) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Names with listeners that match `pattern`; all for an empty one.
   std::vector<std::string> Channels(Kind kind, std::string_view pattern) const ABSL_LOCKS_EXCLUDED(mutex_);

@@ -71,15 +71,20 @@ absl::Status Sunsubscribe(Context& ctx) {
   return UnsubscribeAll(ctx, Kind::kShard, "sunsubscribe", ctx.client.shard_channels);
 }
 
-absl::Status Publish(Context& ctx) {
-  ctx.out.Integer(static_cast<int64_t>(ctx.server.pubsub.Publish(Kind::kChannel, ctx.args[1], ctx.args[2])));
+absl::Status PublishTo(Context& ctx, Kind kind) {
+  size_t receivers = 0;
+  if (ctx.publications != nullptr) {
+    receivers = ctx.server.pubsub.Receivers(kind, ctx.args[1]);
+    ctx.publications->push_back({kind == Kind::kShard, std::string(ctx.args[1]), std::string(ctx.args[2])});
+  } else {
+    receivers = ctx.server.pubsub.Publish(kind, ctx.args[1], ctx.args[2]);
+  }
+  ctx.out.Integer(static_cast<int64_t>(receivers));
   return absl::OkStatus();
 }
 
-absl::Status Spublish(Context& ctx) {
-  ctx.out.Integer(static_cast<int64_t>(ctx.server.pubsub.Publish(Kind::kShard, ctx.args[1], ctx.args[2])));
-  return absl::OkStatus();
-}
+absl::Status Publish(Context& ctx) { return PublishTo(ctx, Kind::kChannel); }
+absl::Status Spublish(Context& ctx) { return PublishTo(ctx, Kind::kShard); }
 
 absl::Status ListChannels(Context& ctx, Kind kind) {
   if (ctx.args.size() > 3) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "backup/tasks.h"
 #include "commands/command.h"
@@ -41,6 +42,8 @@ class Host {
   virtual void Shutdown(StopMode mode) = 0;
   // Runs `job` on a worker thread. Any thread.
   virtual void RunInBackground(std::function<void()> job) = 0;
+  // A line of a script for the server's log; level 0 (debug) to 3 (warning). Any thread.
+  virtual void LogOfScript(int level, std::string_view text) = 0;
 };
 
 struct Server {

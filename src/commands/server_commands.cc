@@ -30,60 +30,11 @@ absl::Status Lolwut(Context& ctx) {
   return absl::OkStatus();
 }
 
-// OK when there is no word, or one that both FLUSH commands know.
-bool IsFlushMode(Args words) {
-  return words.empty() ||
-         (words.size() == 1 && (EqualsIgnoreCase(words[0], "SYNC") || EqualsIgnoreCase(words[0], "ASYNC")));
-}
-
-absl::Status FunctionFlush(Context& ctx) {
-  if (!IsFlushMode(ctx.args.subspan(2))) return InvalidArgument("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-  ctx.out.Ok();
-  return absl::OkStatus();
-}
-
-absl::Status FunctionList(Context& ctx) {
-  ctx.out.Array(0);
-  return absl::OkStatus();
-}
-
-absl::Status ScriptFlush(Context& ctx) {
-  if (!IsFlushMode(ctx.args.subspan(2))) return InvalidArgument("ERR SCRIPT FLUSH only support SYNC|ASYNC option");
-  ctx.out.Ok();
-  return absl::OkStatus();
-}
-
-absl::Status ScriptExists(Context& ctx) {
-  ctx.out.Array(ctx.args.size() - 2);
-  for (size_t i = 2; i < ctx.args.size(); ++i) ctx.out.Integer(0);
-  return absl::OkStatus();
-}
-
 absl::Status ModuleList(Context& ctx) {
   ctx.out.Array(0);
   return absl::OkStatus();
 }
 
-constexpr CommandSpec kFunctionSubcommands[] = {
-    {.name = "flush",
-     .arity = -2,
-     .flags = kWrite | kNoScript,
-     .group = "scripting",
-     .since = "7.0.0",
-     .summary = "Does nothing: there are no functions.",
-     .complexity = "O(N) with N the number of functions deleted",
-     .syntax = "[ASYNC | SYNC]",
-     .handler = FunctionFlush},
-    {.name = "list",
-     .arity = -2,
-     .flags = kNoScript,
-     .group = "scripting",
-     .since = "7.0.0",
-     .summary = "Lists functions: there are none.",
-     .complexity = "O(N) with N the number of functions",
-     .syntax = "[LIBRARYNAME library-name-pattern] [WITHCODE]",
-     .handler = FunctionList},
-};
 constexpr CommandSpec kModuleSubcommands[] = {
     {.name = "list",
      .arity = 2,
@@ -95,38 +46,7 @@ constexpr CommandSpec kModuleSubcommands[] = {
      .syntax = "",
      .handler = ModuleList},
 };
-constexpr CommandSpec kScriptSubcommands[] = {
-    {.name = "exists",
-     .arity = -3,
-     .flags = kNoScript,
-     .group = "scripting",
-     .since = "2.6.0",
-     .summary = "Tells which scripts are kept: none.",
-     .complexity =
-         "O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation)",
-     .syntax = "sha1 [sha1 ...]",
-     .handler = ScriptExists},
-    {.name = "flush",
-     .arity = -2,
-     .flags = kNoScript,
-     .group = "scripting",
-     .since = "2.6.0",
-     .summary = "Does nothing: no scripts are kept.",
-     .complexity = "O(N) with N being the number of scripts in cache",
-     .syntax = "[ASYNC | SYNC]",
-     .handler = ScriptFlush},
-};
 constexpr CommandSpec kCommands[] = {
-    {.name = "function",
-     .arity = -2,
-     .flags = 0,
-     .group = "scripting",
-     .since = "7.0.0",
-     .summary = "About functions in Lua.",
-     .complexity = "Depends on subcommand",
-     .syntax = "",
-     .handler = UnknownSubcommand,
-     .subcommands = kFunctionSubcommands},
     {.name = "lolwut",
      .arity = -1,
      .flags = kReadonly | kFast,
@@ -146,16 +66,6 @@ constexpr CommandSpec kCommands[] = {
      .syntax = "",
      .handler = UnknownSubcommand,
      .subcommands = kModuleSubcommands},
-    {.name = "script",
-     .arity = -2,
-     .flags = 0,
-     .group = "scripting",
-     .since = "2.6.0",
-     .summary = "About scripts in Lua.",
-     .complexity = "Depends on subcommand",
-     .syntax = "",
-     .handler = UnknownSubcommand,
-     .subcommands = kScriptSubcommands},
     {.name = "time",
      .arity = 1,
      .flags = kLoading | kStale | kFast,

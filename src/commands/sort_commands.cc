@@ -305,7 +305,8 @@ std::vector<int> SortRoKeys(Args /*args*/) { return {1}; }
 constexpr CommandSpec Spec(std::string_view name, uint32_t flags, std::string_view since, Handler handler,
                            std::vector<int> (*find_keys)(Args), std::string_view syntax, std::string_view summary) {
   CommandSpec spec = MakeSpec(
-      "generic", name, -2, flags | kMovableKeys, kFirstKey, "RO access", since, handler, syntax,
+      "generic", name, -2, flags | kMovableKeys, kFirstKey, (flags & kWrite) != 0 ? "RO access/OW update" : "RO access",
+      since, handler, syntax,
       "O(N+M*log(M)), N being the number of elements and M that of those returned; O(N) when they are not sorted",
       summary);
   spec.find_keys = find_keys;

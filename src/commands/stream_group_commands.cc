@@ -30,7 +30,8 @@ absl::Status NoKey() {
 }
 
 absl::Status NoGroup(const Context& ctx) {
-  return InvalidArgument("NOGROUP No such consumer group '{}' for key name '{}'", ctx.args[3], ctx.args[2]);
+  return InvalidArgument("NOGROUP No such consumer group '{}' for key name '{}'", ShownName(ctx.args[3]),
+                         ShownName(ctx.args[2]));
 }
 
 struct Options {

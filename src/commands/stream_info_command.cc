@@ -217,7 +217,8 @@ absl::Status InfoConsumers(Context& ctx) {
   TM_ASSIGN_OR_RETURN(Stream stream, FindStream(ctx));
   TM_ASSIGN_OR_RETURN(std::optional<StreamGroup> group, StreamGroup::Find(stream, ctx.args[3]));
   if (!group) {
-    return InvalidArgument("NOGROUP No such consumer group '{}' for key name '{}'", ctx.args[3], ctx.args[2]);
+    return InvalidArgument("NOGROUP No such consumer group '{}' for key name '{}'", ShownName(ctx.args[3]),
+                           ShownName(ctx.args[2]));
   }
   TM_ASSIGN_OR_RETURN(const std::vector<StreamGroup::NamedConsumer> consumers, group->Consumers());
   const uint64_t now_ms = ctx.keys().now_ms();

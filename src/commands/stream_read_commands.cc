@@ -132,7 +132,7 @@ absl::StatusOr<std::vector<Source>> FindSources(Context& ctx, const ReadArgs& pa
       }
       if (!found) {
         return InvalidArgument("NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
-                               source.name, *parsed.group);
+                               ShownName(source.name), ShownName(*parsed.group));
       }
     }
     TM_ASSIGN_OR_RETURN(source.after, ParseAfter(parsed, parsed.ids[i], &source));

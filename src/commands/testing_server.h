@@ -22,6 +22,7 @@
 #include "commands/monitors.h"
 #include "commands/pubsub.h"
 #include "commands/reply_stream.h"
+#include "commands/scripts.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/testing.h"
@@ -35,7 +36,9 @@ class FakeHost : public Host {
  public:
   void Shutdown(StopMode mode) override { (mode == StopMode::kAtOnce ? stops_at_once : stops_with_flush)++; }
   void RunInBackground(std::function<void()> job) override { jobs.push_back(std::move(job)); }
+  void LogOfScript(int level, std::string_view text) override { script_log += fmt::format("{}:{};", level, text); }
 
+  std::string script_log;
   int stops_with_flush = 0;
   int stops_at_once = 0;
   std::vector<std::function<void()>> jobs;
@@ -83,7 +86,9 @@ class TestServer {
     const std::vector<std::string_view> args(words.begin(), words.end());
     resp::Writer out;
     out.SetProtocol(client.protocol);
-    const Outcome outcome = dispatcher_.Execute(client, args, out, Dispatcher::kMaxRehearsals);
+    Outcome outcome = dispatcher_.Execute(client, args, out, Dispatcher::kMaxRehearsals);
+    // A slow script.
+    if (outcome == Outcome::kCold && dispatcher_.Rehearse(client, args, out)) outcome = Outcome::kReplied;
     engine_->EndTurn();
     if (outcome == Outcome::kStalled) return "(stalls)";
     if (outcome == Outcome::kDeferred) {
@@ -152,6 +157,7 @@ class TestServer {
                                               .acl = &acl_,
                                               .tracking = &tracking_,
                                               .monitors = &monitors_,
+                                              .scripts = &scripts_,
                                               .run_id = std::string(40, 'a'),
                                               .cluster_id = std::string(32, 'c'),
                                               .executable = "test"});
@@ -180,6 +186,7 @@ class TestServer {
   Tracking tracking_{config_, clients_};
   Monitors monitors_;
   ChangeFanOut changes_;
+  Scripts scripts_{config_.Cell("busy-reply-threshold")};
   Slowlog slowlog_;
   LatencyMonitor latency_;
   CommandStats stats_;

@@ -1,5 +1,7 @@
 #include "commands/tracking.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -204,8 +206,13 @@ void Tracking::OnKeyExpired(DbIndex, std::string_view key) {
 
 void Tracking::Tell(const Client* origin) {
   Changes told = std::exchange(changes, {});
-  std::sort(told.keys.begin(), told.keys.end());
-  told.keys.erase(std::unique(told.keys.begin(), told.keys.end()), told.keys.end());
+  // Each once, in the order of the first change.
+  absl::flat_hash_set<std::string_view> seen;
+  std::vector<std::string> keys;
+  for (const std::string& key : told.keys) {
+    if (seen.insert(key).second) keys.push_back(key);
+  }
+  told.keys = std::move(keys);
   const MutexLock lock(mutex_);
   if (told.flushed) TellFlush();
   for (const std::string& key : told.keys) TellOfKey(key, origin);
@@ -219,7 +226,11 @@ void Tracking::TellOfKey(std::string_view key, const Client* origin) {
   items_ -= readers.size();
   readers_.erase(found);
   const std::vector<std::string_view> keys = {key};
-  for (const uint64_t reader : readers) SendTo(reader, keys, origin);
+  for (const uint64_t reader : readers) {
+    // Who has gone over to prefixes since is told by those.
+    const auto tracked = tracking_.find(reader);
+    if (tracked != tracking_.end() && !tracked->second.how->bcast) SendTo(reader, keys, origin);
+  }
 }
 
 void Tracking::TellPrefixes(const std::vector<std::string>& keys, const Client* origin) {

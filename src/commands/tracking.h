@@ -66,8 +66,13 @@ class Tracking final : public engine::ChangeListener {
   // Before a request reads its keys: the client will be told when they change, if it wants to know. Costs a pointer
   // test for a client without tracking.
   void Remember(Client& client, const CommandSpec& spec, Args args) {
-    if (client.tracking != nullptr && (spec.flags & kReadonly) != 0) RememberKeys(client, spec, args);
+    const bool reads = (spec.flags & (kReadonly | kScript)) == kReadonly;
+    if (client.tracking != nullptr && reads) RememberKeys(client, spec, args);
     if (listening() && (spec.name == "flushall" || spec.name == "flushdb")) NoteFlush();
+  }
+  // A script has called a command that reads: then all keys that it was given count as read.
+  void RememberScript(Client& client, const CommandSpec& script, Args args) {
+    if (client.tracking != nullptr) RememberKeys(client, script, args);
   }
   // The client has not been told of any of the request's keys since.
   bool StillRemembers(const Client& client, const CommandSpec& spec, Args args) const ABSL_LOCKS_EXCLUDED(mutex_);

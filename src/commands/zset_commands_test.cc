@@ -264,7 +264,7 @@ TEST_F(ZsetCommandsTest, PlacesAreFoundAroundAPoint) {
             "[[\"Catania\", 3479447370796909, [\"15.08726745843887329\", \"37.50266842333162032\"]]]");
   EXPECT_EQ(Run("GEORADIUSBYMEMBER_RO Sicily Palermo 200 km COUNT 1"), "[\"Palermo\"]");
   EXPECT_EQ(Run("GEOSEARCHSTORE near Sicily FROMMEMBER Palermo BYRADIUS 200 km STOREDIST"), "2");
-  EXPECT_EQ(Run("ZRANGE near 0 -1 WITHSCORES"), "[\"Palermo\", \"0\", \"Catania\", \"166.27415156960033\"]");
+  EXPECT_EQ(Run("ZRANGE near 0 -1 WITHSCORES"), "[\"Palermo\", \"0\", \"Catania\", \"166.27415156960032\"]");
   EXPECT_EQ(Run("GEORADIUS Sicily 0 0 1 m STORE near"), "0");
   EXPECT_EQ(Run("EXISTS near"), "0");
 }

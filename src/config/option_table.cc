@@ -298,7 +298,9 @@ constexpr auto kProcess = std::to_array<Option>({
     Integer("hz", "10", 0, kInt).NoEffect(),
     Bool("dynamic-hz", "yes").NoEffect(),
     Integer("active-expire-effort", "1", 1, 10).NoEffect(),
-    Integer("busy-reply-threshold", "5000", 0, kLong).Also("lua-time-limit").NoEffect(),
+    Integer("busy-reply-threshold", "5000", 0, kLong)
+        .Also("lua-time-limit")
+        .Says("milliseconds after which the server answers BUSY while a script runs"),
     Bool("io-threads-do-reads", "no").Fixed().NoEffect(),
     Enum("cluster-enabled", "no", "no")
         .Fixed()

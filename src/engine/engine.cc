@@ -108,6 +108,11 @@ class EngineImpl final : public Engine {
 
   absl::Status Write(kv::Tier tier, bool growing, TxnFunction body) override;
   absl::Status Read(kv::Tier tier, TxnFunction body) override;
+  absl::Status TryWrite(kv::Tier tier, bool growing, TxnFunction body) override;
+  absl::Status TryRead(kv::Tier tier, TxnFunction body) override;
+  absl::Status RunLong(bool writes, kv::Tier tier, bool growing, TxnFunction body) override;
+  bool running_long() const override { return long_.load(std::memory_order_relaxed) > 0; }
+  absl::Status MayGrow() const override;
   absl::Status Rehearse(TxnFunction body) override;
   size_t MarkTransaction(kv::Txn& txn) override;
   void RollBackTo(kv::Txn& txn, size_t mark) override;
@@ -148,6 +153,9 @@ class EngineImpl final : public Engine {
   std::function<absl::Status(Lsn)> SyncLog() {
     return [this](Lsn cut) { return log_->SyncTo(cut); };
   }
+  absl::Status AdmitWrite(bool growing);
+  absl::Status WriteIn(kv::Store::Writer& writer, kv::Tier tier, TxnFunction body);
+  absl::Status ReadIn(kv::Store::Reader& reader, kv::Tier tier, TxnFunction body);
   absl::Status Append(CommitTxn& txn, kv::Store::Writer& writer, Timestamp now);
   absl::Status OpenFloors();
   absl::Status RecoverStore();
@@ -185,6 +193,7 @@ class EngineImpl final : public Engine {
   // The last attempt to persist met a full disk.
   std::atomic<bool> store_full_{false};
   std::atomic<uint64_t> disk_free_{0};
+  std::atomic<int> long_{0};
   std::atomic<uint64_t> disk_low_water_;
   std::atomic<bool> active_expire_{true};
   std::atomic<uint64_t> expiry_stands_at_{kExpiryGoesOn};
@@ -313,21 +322,49 @@ absl::Status EngineImpl::Append(CommitTxn& txn, kv::Store::Writer& writer, Times
   return absl::OkStatus();
 }
 
-absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
-  if (closed_.load(std::memory_order_relaxed)) {
-    return Errorf(absl::StatusCode::kUnavailable, "ERR the server is shutting down");
-  }
-  if (growing && disk_low_.load(std::memory_order_relaxed)) {
+absl::Status EngineImpl::MayGrow() const {
+  if (disk_low_.load(std::memory_order_relaxed)) {
     return DiskFull(
         fmt::format("{} MiB free, low-water mark {} MiB", disk_free_.load() >> 20, disk_low_water_.load() >> 20));
   }
-  if (store_full_.load(std::memory_order_relaxed)) {
-    // Waiting would be for as long as the disk is full. What makes room goes on: it adds little to the dirty rows.
-    if (growing) return DiskFull("changed rows cannot be written out");
-  } else if (store_->MustWait()) {
-    return Stalled();
+  if (store_full_.load(std::memory_order_relaxed)) return DiskFull("changed rows cannot be written out");
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::AdmitWrite(bool growing) {
+  if (closed_.load(std::memory_order_relaxed)) {
+    return Errorf(absl::StatusCode::kUnavailable, "ERR the server is shutting down");
   }
+  if (growing) TM_RETURN_IF_ERROR(MayGrow());
+  // Waiting would be for as long as the disk is full. What makes room goes on: it adds little to the dirty rows.
+  if (!store_full_.load(std::memory_order_relaxed) && store_->MustWait()) return Stalled();
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::Write(kv::Tier tier, bool growing, TxnFunction body) {
+  TM_RETURN_IF_ERROR(AdmitWrite(growing));
   kv::Store::Writer writer = store_->Write();
+  return WriteIn(writer, tier, body);
+}
+
+absl::Status EngineImpl::TryWrite(kv::Tier tier, bool growing, TxnFunction body) {
+  TM_RETURN_IF_ERROR(AdmitWrite(growing));
+  if (!store_->LockUnless(long_)) return Stalled();
+  kv::Store::Writer writer(*store_, std::adopt_lock);
+  return WriteIn(writer, tier, body);
+}
+
+absl::Status EngineImpl::RunLong(bool writes, kv::Tier tier, bool growing, TxnFunction body) {
+  struct Count {
+    explicit Count(std::atomic<int>& counter) : count(counter) { count.fetch_add(1); }
+    ~Count() { count.fetch_sub(1); }
+    std::atomic<int>& count;
+  };
+  const Count count(long_);
+  return writes ? Write(tier, growing, body) : Read(tier, body);
+}
+
+absl::Status EngineImpl::WriteIn(kv::Store::Writer& writer, kv::Tier tier, TxnFunction body) {
   if (following_) {
     return Errorf(absl::StatusCode::kInvalidArgument, "READONLY You can't write against a read only replica.");
   }
@@ -401,6 +438,16 @@ log::Log::Tail EngineImpl::Tail() {
 
 absl::Status EngineImpl::Read(kv::Tier tier, TxnFunction body) {
   kv::Store::Reader reader = store_->Read();
+  return ReadIn(reader, tier, body);
+}
+
+absl::Status EngineImpl::TryRead(kv::Tier tier, TxnFunction body) {
+  if (!store_->LockSharedUnless(long_)) return Stalled();
+  kv::Store::Reader reader(*store_, std::adopt_lock);
+  return ReadIn(reader, tier, body);
+}
+
+absl::Status EngineImpl::ReadIn(kv::Store::Reader& reader, kv::Tier tier, TxnFunction body) {
   ReadTxn txn(reader, tier, clock_->Now(), store_.get());
   txn.StopExpiryAt(Timestamp{expiry_stands_at_.load(std::memory_order_relaxed)});
   return body(txn);

@@ -88,6 +88,16 @@ class Engine {
   virtual absl::Status Write(kv::Tier tier, bool growing, TxnFunction body) = 0;
   // Runs `body` as a transaction that only reads, all of it at one moment.
   virtual absl::Status Read(kv::Tier tier, TxnFunction body) = 0;
+  // As Write and Read, for threads that must not wait for long: they fail with Stalled() while a transaction is under
+  // way that RunLong runs.
+  virtual absl::Status TryWrite(kv::Tier tier, bool growing, TxnFunction body) = 0;
+  virtual absl::Status TryRead(kv::Tier tier, TxnFunction body) = 0;
+  // On a worker thread: as Write (`writes`) or Read, for a transaction that may take seconds (a slow script).
+  virtual absl::Status RunLong(bool writes, kv::Tier tier, bool growing, TxnFunction body) = 0;
+  // A transaction of RunLong waits or runs. Any thread.
+  virtual bool running_long() const = 0;
+  // OK, or IsDiskFull: what a growing Write would be refused with now. Any thread.
+  virtual absl::Status MayGrow() const = 0;
   // On a worker thread: runs `body` against the disk, without locks, with effects that only it sees and that vanish.
   // For reads its outcome may be used; each Get and Scan then sees its own moment.
   virtual absl::Status Rehearse(TxnFunction body) = 0;

@@ -529,5 +529,32 @@ TEST_F(EngineTest, ScansOfARehearsalSeeItsChangesHoweverManyPagesTheyTake) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// A slow script must not hold up the threads that serve everybody else.
+TEST_F(EngineTest, WhoOnlyTriesIsTurnedAwayBesideALongTransaction) {
+  const auto nothing = [](kv::Txn&) { return absl::OkStatus(); };
+  std::atomic<bool> go_on{false};
+  std::thread slow([&] {
+    const absl::Status status =
+        engine_->RunLong(/*writes=*/true, kv::Tier::kDisk, /*growing=*/false, [&](kv::Txn& txn) {
+          go_on.wait(false);
+          Keyspace keyspace(txn, DbIndex{0});
+          TM_ASSIGN_OR_RETURN(Key key, keyspace.Find("slow"));
+          keyspace.PutString(&key, "done", 0);
+          return absl::OkStatus();
+        });
+    EXPECT_TRUE(status.ok()) << status;
+  });
+  while (!IsStalled(engine_->TryWrite(kv::Tier::kDisk, false, nothing))) std::this_thread::yield();
+  EXPECT_TRUE(engine_->running_long());
+  EXPECT_TRUE(IsStalled(engine_->TryRead(kv::Tier::kDisk, nothing)));
+  EXPECT_FALSE(engine_->store().TryDb(DbIndex{0}).has_value());
+  go_on = true;
+  go_on.notify_one();
+  slow.join();
+  EXPECT_FALSE(engine_->running_long());
+  EXPECT_TRUE(engine_->TryWrite(kv::Tier::kDisk, false, nothing).ok());
+  EXPECT_EQ(Get("slow"), "done");
+}
+
 }  // namespace
 }  // namespace tidemark::engine

@@ -137,6 +137,7 @@ class StreamReader {
 
   absl::Status ReadGroup() {
     RdbGroup group;
+    if (form_ < 2) group.entries_read = RdbGroup::kNotKept;
     TM_RETURN_IF_ERROR(in_.String(&name_));
     group.name = name_;
     TM_ASSIGN_OR_RETURN(group.last, ReadLengthsId(&in_));

@@ -48,8 +48,10 @@ struct RdbStreamState {
 struct RdbGroup {
   std::string_view name;
   RdbStreamId last;
-  // -1: not known.
-  int64_t entries_read = -1;
+  // kUnknown: Redis knew that it does not know; kNotKept: written before Redis 7.0, which kept no such number.
+  static constexpr int64_t kUnknown = -1;
+  static constexpr int64_t kNotKept = -2;
+  int64_t entries_read = kUnknown;
 };
 
 struct RdbConsumer {

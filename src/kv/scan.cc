@@ -1,6 +1,7 @@
 // Scans: a merge of RocksDB with the dirty rows, which are newer and win. With the lock held the dirty orders are
 // walked in place; without it, what the scan can need of them is copied out in the lock section in which RocksDB's
 // iterator is made.
+#include <limits>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -238,7 +239,7 @@ class FrozenRange final : public RangeView {
   absl::StatusOr<bool> VisitNext(size_t limit, const Txn::Visitor& visit) override {
     while (overlay_.Valid() && overlay_.row() < next_) overlay_.Next();
     const std::unique_ptr<RocksIterator> rocks = moment_->NewIterator(end_);
-    LivingRows rows(*rocks, dead_, frozen_dead_, next_);
+    LivingRows<ScanOrder::kUp> rows(*rocks, dead_, frozen_dead_, next_);
     std::string last;
     bool stopped = false;
     size_t visited = 0;
@@ -261,9 +262,10 @@ class FrozenRange final : public RangeView {
   std::string end_;
 };
 
-std::unique_ptr<RangeView> LiveOverlay::Freeze(Store& store, std::string_view begin, std::string_view end) {
+template <ScanOrder kOrder>
+std::unique_ptr<RangeView> LiveOverlay<kOrder>::Freeze(Store& store, std::string_view begin, std::string_view end) {
   constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-  auto view = std::make_unique<FrozenRange>(CopiedOverlay(LiveOverlay(store, begin, end), kNoLimit),
+  auto view = std::make_unique<FrozenRange>(CopiedOverlay(LiveOverlay<ScanOrder::kUp>(store, begin, end), kNoLimit),
                                             store.rocks_->TakeMoment(), begin, end);
   store.dead_.CopyOverlap(begin, end, &view->dead());
   store.frozen_.dead.CopyOverlap(begin, end, &view->frozen_dead());
@@ -271,7 +273,7 @@ std::unique_ptr<RangeView> LiveOverlay::Freeze(Store& store, std::string_view be
 }
 
 std::unique_ptr<RangeView> ViewRange(Store& store, std::string_view begin, std::string_view end) {
-  return LiveOverlay::Freeze(store, begin, end);
+  return LiveOverlay<ScanOrder::kUp>::Freeze(store, begin, end);
 }
 
 }  // namespace tidemark::kv

@@ -87,7 +87,8 @@ bool Store::FindInMemory(uint64_t hash, std::string_view row, Value* value) cons
 }
 
 void Store::Prefetch(std::span<const uint64_t> hashes) const {
-  const std::shared_lock lock(lock_);
+  const std::shared_lock lock(lock_, std::try_to_lock);
+  if (!lock) return;
   for (const uint64_t hash : hashes) table_.PrefetchSlot(hash);
   absl::InlinedVector<const Entry*, 32> entries;
   for (const uint64_t hash : hashes) {
@@ -100,7 +101,8 @@ void Store::Prefetch(std::span<const uint64_t> hashes) const {
 }
 
 Value Store::Peek(std::string_view row) const {
-  const std::shared_lock lock(lock_);
+  const std::shared_lock lock(lock_, std::try_to_lock);
+  if (!lock) return {};
   const Entry* entry = table_.Find(Hash64(row), row);
   return entry == nullptr ? Value() : entry->value;
 }
@@ -141,6 +143,12 @@ absl::StatusOr<Value> Store::Get(std::string_view row, Tier tier) {
 
 DbState Store::db(DbIndex db) const {
   std::shared_lock lock(lock_);
+  return dbs_[db.value];
+}
+
+std::optional<DbState> Store::TryDb(DbIndex db) const {
+  const std::shared_lock lock(lock_, std::try_to_lock);
+  if (!lock) return std::nullopt;
   return dbs_[db.value];
 }
 

@@ -20,6 +20,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,6 +77,8 @@ class Store {
   absl::Status ScanBackward(std::string_view begin, std::string_view end, size_t limit, Tier tier,
                             const Txn::Visitor& visit);
   DbState db(DbIndex db) const;
+  // As db, but nullopt while the lock cannot be had at once.
+  std::optional<DbState> TryDb(DbIndex db) const;
 
   // Brings what Get would look at of these rows (by their Hash64) into the processor's cache, all at once: look-ups one
   // after the other would each wait for memory. A hint; reads nothing from RocksDB.
@@ -115,6 +118,8 @@ class Store {
   class Reader : public View {
    public:
     explicit Reader(Store& store);
+    // LockSharedUnless has taken the lock.
+    Reader(Store& store, std::adopt_lock_t) : View(store, /*exclusive=*/false) {}
     ~Reader();
   };
 
@@ -122,6 +127,8 @@ class Store {
   class Writer : public View {
    public:
     explicit Writer(Store& store);
+    // LockUnless has taken the lock.
+    Writer(Store& store, std::adopt_lock_t) : View(store, /*exclusive=*/true) {}
     ~Writer();
     void Put(std::string_view row, std::string_view value);
     void PutShared(std::string_view row, Value value);
@@ -141,6 +148,10 @@ class Store {
   };
   Reader Read() { return Reader(*this); }
   Writer Write() { return Writer(*this); }
+  // For those who must not wait long: true with the lock held, for a Writer or Reader to adopt; false when `stop` was
+  // above zero while somebody else had it.
+  bool LockUnless(const std::atomic<int>& stop) { return lock_.lock_unless(stop); }
+  bool LockSharedUnless(const std::atomic<int>& stop) { return lock_.lock_shared_unless(stop); }
   Lsn applied() const { return Lsn{applied_.load(std::memory_order_acquire)}; }
 
   // Persisting: the engine's background thread calls Persist() when WantsPersist(). Calls wait for each other; commits

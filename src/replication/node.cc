@@ -257,7 +257,7 @@ void Node::StartPsync(const Endpoint& primary) {
   options_.report(fmt::format("replication: {}:{} is a Redis: follows it as its replica", primary.host, primary.port));
   PsyncOptions options;
   options.primary = primary;
-  options.announced = options_.announced;
+  options.announced = options_.announced();
   options.upstream = options_.upstream;
   options.connect = options_.connect_redis;
   options.sink = options_.commands();

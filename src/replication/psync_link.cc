@@ -198,11 +198,11 @@ absl::Status PsyncLink::Handshake(const UpstreamOptions& upstream) {
     return Errorf(absl::StatusCode::kUnavailable, "PING is answered by '{}'", pong);
   }
   if (!upstream.password.empty()) {
-    TM_ASSIGN_OR_RETURN(const std::string admitted, upstream.user.empty()
-                                                        ? Call({"AUTH", upstream.password})
-                                                        : Call({"AUTH", upstream.user, upstream.password}));
-    if (!admitted.starts_with('+')) {
-      return Errorf(absl::StatusCode::kUnauthenticated, "{} (masterauth, masteruser)", admitted.substr(1));
+    const absl::StatusOr<std::string> admitted =
+        upstream.user.empty() ? Call({"AUTH", upstream.password}) : Call({"AUTH", upstream.user, upstream.password});
+    TM_RETURN_IF_ERROR(admitted.status());
+    if (!admitted->starts_with('+')) {
+      return Errorf(absl::StatusCode::kUnauthenticated, "{} (masterauth, masteruser)", admitted->substr(1));
     }
   }
   TM_ASSIGN_OR_RETURN(const std::string port,
@@ -268,9 +268,10 @@ absl::Status PsyncLink::FullSync(const PsyncVerdict& verdict) {
   }
   options_.report(fmt::format("replication: full sync from {}:{}, offset {} of {}", options_.primary.host,
                               options_.primary.port, verdict.offset, verdict.id));
-  TM_ASSIGN_OR_RETURN(const std::string line, ReadLine());
-  if (line.starts_with('-')) return Errorf(absl::StatusCode::kUnavailable, "{}", line.substr(1));
-  TM_ASSIGN_OR_RETURN(const RdbAnnouncement announced, ParseRdbAnnouncement(line));
+  const absl::StatusOr<std::string> line = ReadLine();
+  TM_RETURN_IF_ERROR(line.status());
+  if (line->starts_with('-')) return Errorf(absl::StatusCode::kUnavailable, "{}", line->substr(1));
+  TM_ASSIGN_OR_RETURN(const RdbAnnouncement announced, ParseRdbAnnouncement(*line));
   // Nothing is thrown away before something else comes; from here on there is no position.
   const PsyncCommand everything{.db = 0, .words = {"FLUSHALL"}, .optional = false};
   TM_RETURN_IF_ERROR(Apply(std::span(&everything, 1), std::nullopt));

@@ -81,7 +81,11 @@ config::Files ConfigFiles() {
 }
 
 Server::Server(config::Config& config)
-    : config_(config), notifier_(config, pubsub_), acl_(config, clients_, pubsub_), tracking_(config, clients_) {}
+    : config_(config),
+      notifier_(config, pubsub_),
+      acl_(config, clients_, pubsub_),
+      tracking_(config, clients_),
+      scripts_(config.Cell("busy-reply-threshold")) {}
 
 // A worker may be in the engine.
 Server::~Server() {
@@ -209,6 +213,7 @@ void Server::MakeServices() {
       .acl = &acl_,
       .tracking = &tracking_,
       .monitors = &monitors_,
+      .scripts = &scripts_,
       .run_id = NewRunId(),
       .cluster_id = ClusterId(),
       .executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string(),
@@ -369,6 +374,7 @@ bool Server::EnterPhase(StopPhase phase) {
 }
 
 void Server::Shutdown(commands::StopMode mode) {
+  scripts_.StopAll();
   if (mode == commands::StopMode::kAtOnce) {
     StopThreads();
   } else if (EnterPhase(StopPhase::kFlushing)) {
@@ -412,5 +418,11 @@ void Server::StopThreads() {
 }
 
 void Server::RunInBackground(std::function<void()> job) { workers_->Run(std::move(job)); }
+
+void Server::LogOfScript(int level, std::string_view text) {
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::debug, spdlog::level::info,
+                                                   spdlog::level::warn};
+  spdlog::log(kLevels[std::clamp(level, 0, 3)], "Script: {}", text);
+}
 
 }  // namespace tidemark::server

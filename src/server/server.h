@@ -29,6 +29,7 @@
 #include "commands/monitors.h"
 #include "commands/pubsub.h"
 #include "commands/replicated_commands.h"
+#include "commands/scripts.h"
 #include "commands/server.h"
 #include "commands/slowlog.h"
 #include "commands/tracking.h"
@@ -59,6 +60,7 @@ class Server final : public commands::Host {
 
   void Shutdown(commands::StopMode mode) override;
   void RunInBackground(std::function<void()> job) override;
+  void LogOfScript(int level, std::string_view text) override;
 
  private:
   absl::Status OpenEngine();
@@ -101,6 +103,7 @@ class Server final : public commands::Host {
   commands::Acl acl_;
   commands::Tracking tracking_;
   commands::Monitors monitors_;
+  commands::Scripts scripts_;
   commands::ChangeFanOut changes_;
   commands::Slowlog slowlog_;
   commands::LatencyMonitor latency_;

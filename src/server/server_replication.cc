@@ -125,6 +125,9 @@ void Server::ReleaseTaskLeases() {
 
 absl::Status Server::Exclusively(absl::FunctionRef<void()> job) {
   const MutexLock one(exclusive_mutex_);
+  // A slow script would hold its worker, and nobody could end it while the I/O threads wait.
+  scripts_.StopAll();
+  const auto allow_scripts = std::shared_ptr<void>(nullptr, [this](void*) { scripts_.AllowAgain(); });
   const auto barrier = std::make_shared<Barrier>();
   for (const std::unique_ptr<IoThread>& thread : threads_) {
     thread->Post([barrier] { barrier->Arrive(); });

@@ -1,6 +1,7 @@
 #include "types/rdb_rows.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -189,6 +190,7 @@ absl::Status ValueRows::Member(std::string_view member) {
 }
 
 absl::Status ValueRows::Scored(std::string_view member, double score) {
+  if (std::isnan(score)) return absl::InvalidArgumentError("a score is not a number");
   TM_RETURN_IF_ERROR(CheckMember(member));
   return zset_->Put(member, score, std::nullopt);
 }
@@ -218,7 +220,10 @@ absl::Status ValueRows::State(const format::RdbStreamState& state) {
 absl::Status ValueRows::Group(const format::RdbGroup& group) {
   if (group_) group_->Commit();
   TM_RETURN_IF_ERROR(CheckMember(fmt::format("group {}", group.name)));
-  group_ = StreamGroup::Create(*stream_, group.name, IdOf(group.last), std::max<int64_t>(group.entries_read, -1));
+  const bool kept = group.entries_read != format::RdbGroup::kNotKept;
+  group_ = StreamGroup::Create(*stream_, group.name, IdOf(group.last),
+                               kept ? std::max(group.entries_read, format::RdbGroup::kUnknown)
+                                    : types::EntriesReadAt(*stream_, IdOf(group.last)));
   return absl::OkStatus();
 }
 

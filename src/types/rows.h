@@ -100,7 +100,7 @@ RowKey MemberRowAt(const kv::CollectionId& collection, uint32_t order);
 RowKey ExpiryRow(uint64_t expire_ms, const kv::CollectionId& contents, std::string_view key);
 RowKey DeadRow(const kv::CollectionId& collection);
 // Rows that belong to no database: "cluster" (engine/identity.h), "expiry" (engine/expiry_clock.h), "task/NAME"
-// (backup/). FLUSHALL leaves them.
+// (backup/), "function/NAME" and "functions" (commands/function_set.h). FLUSHALL leaves them.
 RowKey SystemRow(std::string_view name);
 // The name back out; nullopt when it is not such a row.
 std::optional<std::string_view> ParseSystemRow(std::string_view row);

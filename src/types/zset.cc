@@ -59,6 +59,8 @@ absl::StatusOr<double> DecodeScore(std::string_view bytes) {
   return std::bit_cast<double>(LoadLittle<uint64_t>(bytes.data()));
 }
 
+namespace {
+
 void PutScoredMember(Keyspace& keyspace, const kv::CollectionId& collection, std::string_view member, double score) {
   char bytes[kScoreBytes];
   StoreLittle(bytes, std::bit_cast<uint64_t>(score == 0 ? 0.0 : score));
@@ -66,13 +68,7 @@ void PutScoredMember(Keyspace& keyspace, const kv::CollectionId& collection, std
   keyspace.PutOrdered(collection, OrderedKind::kScore, ScoreOrder(score, member), {});
 }
 
-absl::Status PutScoredMembers(Keyspace& keyspace, Key* key, const kv::CollectionId& collection, uint64_t count,
-                              uint64_t expire_ms) {
-  RankIndex index(keyspace, collection, {});
-  if (count > Zset::kPlainMax) TM_RETURN_IF_ERROR(index.Build());
-  keyspace.PutCollection(key, Type::kZset, collection, count, expire_ms, index.extra());
-  return absl::OkStatus();
-}
+}  // namespace
 
 Zset Zset::Of(Keyspace& keyspace, Key key) {
   // An expired key is replaced as a whole: it is an empty set of a new collection.

@@ -31,12 +31,6 @@ std::string ScoreEnd(double score);
 // A score as a member row has it without its version. DATA_LOSS when malformed.
 absl::StatusOr<double> DecodeScore(std::string_view bytes);
 
-// For who makes a whole set in a new collection and knows that its members differ: the rows of one, and in the end
-// `key`, as found in this transaction, holds these `count` and nothing else.
-void PutScoredMember(Keyspace& keyspace, const kv::CollectionId& collection, std::string_view member, double score);
-absl::Status PutScoredMembers(Keyspace& keyspace, Key* key, const kv::CollectionId& collection, uint64_t count,
-                              uint64_t expire_ms);
-
 // Score rows with begin ≤ order < end; no `end`: to the last.
 struct ScoreRange {
   std::string begin;

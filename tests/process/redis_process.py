@@ -68,10 +68,10 @@ def served_types(client):
     return {"string"} | {kind for kind, name in WRITERS.items() if name in served}
 
 
-def populate(client, rng, kinds, count=60):
+def populate(client, rng, kinds, count=60, first=0):
     """Values of every kind in every encoding that redis-server writes: small and packed, large, long, binary, numbers."""
     pipe = client.pipeline(transaction=False)
-    for i in range(count):
+    for i in range(first, first + count):
         db = rng.choice([0, 0, 0, 3])
         pipe.execute_command("SELECT", db)
         size = rng.choice([1, 5, 40, 700])

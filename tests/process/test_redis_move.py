@@ -26,10 +26,10 @@ def cli(*words, code=0):
 def fill(server, rng, kinds):
     """Half of it with the encodings of small values, half without."""
     client = server.client()
-    for settings, prefix in ((PACKED, 40), (PLAIN, 40)):
+    for settings, first in ((PACKED, 0), (PLAIN, 40)):
         for name, value in settings.items():
             client.config_set(name, value)
-        populate(client, rng, kinds, prefix)
+        populate(client, rng, kinds, count=40, first=first)
     client.close()
 
 
@@ -56,6 +56,7 @@ def test_an_rdb_file_is_imported():
 
 def test_a_damaged_rdb_file_is_named():
     with Node() as node, RedisServer() as old:
+        old.client().config_set("rdbcompression", "no")
         old.client().mset({f"k{i}": "v" * 50 for i in range(1000)})
         old.client().save()
         path = old.dir / "dump.rdb"
@@ -191,20 +192,25 @@ def test_a_cut_or_a_crash_costs_no_second_full_sync():
         fill(old, rng, served_types(node.client()))
         node.client().replicaof("127.0.0.1", old.port)
         wait_until("the link is up", lambda: link(node)["master_link_status"] == "up", 60)
+
+        def partial_syncs():
+            return old.client().info("stats")["sync_partial_ok"]
+
+        def restart(end):
+            end()
+            node.start()
+
+        cut = lambda: old.client().execute_command("CLIENT", "KILL", "TYPE", "replica")
         with Writer(old, rng):
-            for _ in range(3):
-                old.client().execute_command("CLIENT", "KILL", "TYPE", "replica")
-                wait_until("the link is up again", lambda: link(node)["master_link_status"] == "up", 30)
-            for end in (node.kill9, node.stop):
+            for end in (cut, cut, cut, lambda: restart(node.kill9), lambda: restart(node.stop)):
+                before = partial_syncs()
                 end()
-                node.start()
-                wait_until("the link is up again", lambda: link(node)["master_link_status"] == "up", 30)
+                wait_until("it goes on where it was", lambda before=before: partial_syncs() > before, 30)
         wait_until("all that expires has", lambda: not old.client().keys("gone:*"), 30)
         old.client().set("last", "x")
         wait_until("everything is here", lambda: caught_up(node, old), 30)
         assert_same(contents(node), contents(old))
         assert old.client().info("stats")["sync_full"] == 1
-        assert old.client().info("stats")["sync_partial_ok"] >= 4
 
 
 def test_a_redis_behind_a_password():
