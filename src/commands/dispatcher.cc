@@ -451,7 +451,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
     Context ctx{.args = args, .out = out, .client = client, .server = server_, .keyspace = &keyspace};
     // Who would wait is run again, so that it is noted in time.
     ctx.may_wait = (spec->flags & kBlocking) != 0;
-    const absl::Status done = spec->handler(ctx);
+    absl::Status done = spec->handler(ctx);
     waits = ctx.key_wait.has_value();
     lookups = keyspace.lookups();
     return done;
