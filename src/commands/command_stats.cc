@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace tidemark::commands {
 namespace {
@@ -40,7 +41,7 @@ CommandStats::Block* CommandStats::NewBlock() {
 CommandStats::Block& CommandStats::Mine() {
   thread_local uint64_t instance = 0;
   thread_local Block* block = nullptr;
-  if (instance != instance_) [[unlikely]] {
+  if (block == nullptr || instance != instance_) [[unlikely]] {
     block = NewBlock();
     instance = instance_;
   }
@@ -167,7 +168,7 @@ uint64_t CommandStats::PerSecond(uint64_t monotonic_ms) {
 }
 
 uint64_t CommandStats::Sum::Percentile(double percent) const {
-  const auto wanted = static_cast<uint64_t>(static_cast<double>(calls) * percent / 100.0 + 0.5);
+  const auto wanted = static_cast<uint64_t>(std::llround(static_cast<double>(calls) * percent / 100.0));
   uint64_t seen = 0;
   for (size_t i = 0; i < buckets.size(); ++i) {
     seen += buckets[i];

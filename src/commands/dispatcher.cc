@@ -577,7 +577,7 @@ bool Dispatcher::Rehearse(Client& client, Args args, resp::Writer& out) {
                 .publications = &publications};
     // Who would wait is run again, so that it is noted in time; likewise who would stream.
     ctx.may_wait = (spec->flags & (kBlocking | kRange)) != 0;
-    const absl::Status done = spec->handler(ctx);
+    absl::Status done = spec->handler(ctx);
     waits = ctx.key_wait.has_value();
     lookups = keyspace.lookups();
     return done;

@@ -264,7 +264,7 @@ absl::Status Stats(Context& ctx) {
   const std::shared_ptr<LongScript> running = scripts.Busy();
   if (running != nullptr && !running->is_function) return scripts.RefuseIfBusy();
   if (running == nullptr) {
-    const absl::Status read =
+    absl::Status read =
         ctx.server.engine.TryRead(kv::Tier::kDisk, [&](kv::Txn& txn) { return scripts.functions().Get(txn).status(); });
     if (!read.ok() && !engine::IsStalled(read)) return read;
   }
@@ -291,44 +291,22 @@ absl::Status Kill(Context& ctx) {
 
 absl::Status Help(Context& ctx) {
   static constexpr std::string_view kLines[] = {
-      "LOAD [REPLACE] <FUNCTION CODE>",
-      "    Create a new library with the given library name and code.",
-      "DELETE <LIBRARY NAME>",
-      "    Delete the given library.",
-      "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
-      "    Return general information on all the libraries:",
-      "    * Library name",
-      "    * The engine used to run the Library",
-      "    * Library description",
-      "    * Functions list",
-      "    * Library code (if WITHCODE is given)",
-      "    It also possible to get only function that matches a pattern using LIBRARYNAME argument.",
-      "STATS",
-      "    Return information about the current function running:",
-      "    * Function name",
-      "    * Command used to run the function",
-      "    * Duration in MS that the function is running",
-      "    If no function is running, return nil",
-      "    In addition, returns a list of available engines.",
-      "KILL",
-      "    Kill the current running function.",
-      "FLUSH [ASYNC|SYNC]",
-      "    Delete all the libraries.",
-      "    When called without the optional mode argument, the behavior is determined by the",
-      "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
-      "    * ASYNC: Asynchronously flush the libraries.",
-      "    * SYNC: Synchronously flush the libraries.",
+      "DELETE <library>",
+      "    Remove a library with its functions.",
       "DUMP",
-      "    Return a serialized payload representing the current libraries, can be restored using FUNCTION RESTORE "
-      "command",
-      "RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]",
-      "    Restore the libraries represented by the given payload, it is possible to give a restore policy to",
-      "    control how to handle existing libraries (default APPEND):",
-      "    * FLUSH: delete all existing libraries.",
-      "    * APPEND: appends the restored libraries to the existing libraries. On collision, abort.",
-      "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old",
-      "      libraries with the new libraries (notice that even on this option there is a chance of failure",
-      "      in case of functions name collision with another library).",
+      "    All libraries as one string, for FUNCTION RESTORE.",
+      "FLUSH [ASYNC | SYNC]",
+      "    Remove all libraries; both words mean the same here.",
+      "KILL",
+      "    End the function that runs, unless it has written.",
+      "LIST [LIBRARYNAME <pattern>] [WITHCODE]",
+      "    Describe the libraries and their functions.",
+      "LOAD [REPLACE] <code>",
+      "    Make a library; the first line of its code names it.",
+      "RESTORE <payload> [FLUSH | APPEND | REPLACE]",
+      "    Take in what FUNCTION DUMP gave: instead of all, beside what is there (as by default), or replacing names.",
+      "STATS",
+      "    Which function runs, and what engines there are.",
   };
   HelpReply(ctx, "FUNCTION", kLines);
   return absl::OkStatus();

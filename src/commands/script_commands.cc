@@ -18,7 +18,7 @@ using scripting::Sha1Name;
 std::string_view ViewOf(const Sha1Name& name) { return {name.data(), name.size()}; }
 
 absl::Status CompileIn(scripting::Interpreter& interpreter, const Script& script) {
-  const absl::Status compiled = interpreter.Compile(script.name, std::string_view(script.source).substr(script.body));
+  absl::Status compiled = interpreter.Compile(script.name, std::string_view(script.source).substr(script.body));
   if (compiled.ok()) return compiled;
   return InvalidArgument("ERR Error compiling script (new function): {}", Message(compiled));
 }
@@ -109,20 +109,16 @@ absl::Status Debug(Context& ctx) {
 
 absl::Status Help(Context& ctx) {
   static constexpr std::string_view kLines[] = {
-      "DEBUG (YES|SYNC|NO)",
-      "    Set the debug mode for subsequent scripts executed.",
+      "DEBUG <YES | SYNC | NO>",
+      "    NO only: there is no debugger.",
       "EXISTS <sha1> [<sha1> ...]",
-      "    Return information about the existence of the scripts in the script cache.",
-      "FLUSH [ASYNC|SYNC]",
-      "    Flush the Lua scripts cache. Very dangerous on replicas.",
-      "    When called without the optional mode argument, the behavior is determined by the",
-      "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
-      "    * ASYNC: Asynchronously flush the scripts cache.",
-      "    * SYNC: Synchronously flush the scripts cache.",
+      "    Which of the scripts are kept.",
+      "FLUSH [ASYNC | SYNC]",
+      "    Forget all scripts; both words mean the same here.",
       "KILL",
-      "    Kill the currently executing Lua script.",
+      "    End the script that runs, unless it has written.",
       "LOAD <script>",
-      "    Load a script into the scripts cache without executing it.",
+      "    Keep a script for EVALSHA, without running it.",
   };
   HelpReply(ctx, "SCRIPT", kLines);
   return absl::OkStatus();

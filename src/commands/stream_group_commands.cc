@@ -150,20 +150,16 @@ absl::Status DeleteConsumer(Context& ctx) {
 
 absl::Status Help(Context& ctx) {
   static constexpr std::string_view kLines[] = {
-      "CREATE <key> <groupname> <id|$> [option]",
-      "    Create a new consumer group. Options are:",
-      "    * MKSTREAM",
-      "      Create the empty stream if it does not exist.",
-      "    * ENTRIESREAD entries_read",
-      "      Set the group's entries_read counter (internal use).",
-      "CREATECONSUMER <key> <groupname> <consumer>",
-      "    Create a new consumer in the specified group.",
-      "DELCONSUMER <key> <groupname> <consumer>",
-      "    Remove the specified consumer.",
-      "DESTROY <key> <groupname>",
-      "    Remove the specified group.",
-      "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
-      "    Set the current group ID and entries_read counter.",
+      "CREATE <key> <group> <id | $> [MKSTREAM] [ENTRIESREAD <count>]",
+      "    Make a group that begins after an id; MKSTREAM makes the stream, too.",
+      "CREATECONSUMER <key> <group> <consumer>",
+      "    Make a consumer, which reading does by itself.",
+      "DELCONSUMER <key> <group> <consumer>",
+      "    Remove a consumer with what is pending for it.",
+      "DESTROY <key> <group>",
+      "    Remove a group with its consumers.",
+      "SETID <key> <group> <id | $> [ENTRIESREAD <count>]",
+      "    Let a group go on after another id.",
   };
   HelpReply(ctx, "XGROUP", kLines);
   return absl::OkStatus();

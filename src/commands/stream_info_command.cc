@@ -12,7 +12,6 @@ namespace tidemark::commands {
 namespace {
 
 using types::GroupState;
-using types::Keyspace;
 using types::Pending;
 using types::Stream;
 using types::StreamGroup;
@@ -235,12 +234,12 @@ absl::Status InfoConsumers(Context& ctx) {
 
 absl::Status Help(Context& ctx) {
   static constexpr std::string_view kLines[] = {
-      "CONSUMERS <key> <groupname>",
-      "    Show consumers of <groupname>.",
+      "CONSUMERS <key> <group>",
+      "    Who reads in a group, and how much is pending for each.",
       "GROUPS <key>",
-      "    Show the stream consumer groups.",
-      "STREAM <key> [FULL [COUNT <count>]",
-      "    Show information about the stream.",
+      "    The groups of a stream, and how far each is.",
+      "STREAM <key> [FULL [COUNT <count>]]",
+      "    The stream as a whole; FULL with entries and groups.",
   };
   HelpReply(ctx, "XINFO", kLines);
   return absl::OkStatus();
