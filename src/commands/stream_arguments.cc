@@ -1,7 +1,9 @@
 #include "commands/stream_arguments.h"
 
 #include <algorithm>
-#include <charconv>
+#include <cerrno>
+#include <cstdlib>
+#include <string>
 #include <system_error>
 
 #include "commands/server.h"
@@ -18,11 +20,15 @@ absl::Status InvalidId() { return InvalidArgument("ERR Invalid stream ID specifi
 // Redis reads ids into a buffer of 128 bytes.
 constexpr size_t kIdBytesMax = 127;
 
-// Leading zeros are allowed.
+// As Redis reads a part of an id: leading zeros, and before them white space and a plus sign; nothing counts from a
+// zero byte on.
 std::optional<uint64_t> ParseDigits(std::string_view text) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  const std::string word(text.substr(0, text.find('\0')));
+  if (word.empty() || word.find('-') != std::string::npos) return std::nullopt;
+  char* end = nullptr;
+  errno = 0;
+  const uint64_t value = std::strtoull(word.c_str(), &end, 10);
+  if (errno != 0 || end == word.c_str() || *end != '\0') return std::nullopt;
   return value;
 }
 

@@ -74,7 +74,8 @@ VALUES = [b"", b"a", b"b", b"c", b"0", b"1", b"-1", b"12345", b"3.5", b"92233720
 MEMBERS = [b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"", b"\x00\xff"]
 INTEGERS = [b"0", b"1", b"-1", b"2", b"7", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"x",
             b"", b"1.5", b" 1", b"01", b"+1"]
-FLOATS = [b"0", b"1.5", b"-2.25", b"1e3", b"inf", b"-inf", b"+inf", b"nan", b"x", b"", b"0x10", b"1e400", b"3.0"]
+# Without 1e400: it leaves an error number behind, which Redis's SORT then takes for its own.
+FLOATS = [b"0", b"1.5", b"-2.25", b"1e3", b"inf", b"-inf", b"+inf", b"nan", b"x", b"", b"0x10", b"3.0"]
 PATTERNS = [b"*", b"a*", b"?", b"[a-c]", b"{t}*", b"none", b"\\*"]
 
 
@@ -122,6 +123,11 @@ def how_many(reply):
 def about(reply):
     """A time left: it may have passed a second on one side."""
     return ("time", reply > 0) if isinstance(reply, int) and reply > 3 else reply
+
+
+def refused_or_not(reply):
+    """Over members of several scores an alphabetical range is undefined: Redis answers as its encoding lies."""
+    return reply if isinstance(reply, tuple) else "something"
 
 
 def collated(reply):
@@ -216,12 +222,12 @@ FAMILIES = {
         command("ZREVRANK", key, member), command("ZCOUNT", key, number, number),
         command("ZRANGE", key, index, index, opt(("WITHSCORES", "REV"))), command("ZREVRANGE", key, index, index),
         command("ZRANGE", key, number, number, ("BYSCORE",), LIMIT), command("ZRANGEBYSCORE", key, number, number, LIMIT),
-        command("ZRANGEBYLEX", key, ("-", "[a", "(b"), ("+", "[c", "(d"), LIMIT), command("ZPOPMIN", key, opt(count)),
+        command("ZRANGEBYLEX", key, ("-", "[a", "(b"), ("+", "[c", "(d"), LIMIT, compare=refused_or_not), command("ZPOPMIN", key, opt(count)),
         command("ZPOPMAX", key, opt(count)), command("ZREMRANGEBYRANK", key, index, index),
         command("ZREMRANGEBYSCORE", key, number, number), command("ZUNIONSTORE", key, "2", key, key),
         command("ZINTERSTORE", key, "2", key, key, opt(("WEIGHTS",), number, number)), command("ZDIFF", "2", key, key),
         command("ZRANGESTORE", key, key, index, index), command("ZMPOP", "1", key, ("MIN", "MAX")),
-        command("BZPOPMIN", key, soon), command("ZLEXCOUNT", key, ("-", "[a"), ("+", "(d")),
+        command("BZPOPMIN", key, soon), command("ZLEXCOUNT", key, ("-", "[a"), ("+", "(d"), compare=refused_or_not),
     ],
     "streams": [
         command("XADD", key, opt(("NOMKSTREAM",)), opt(("MAXLEN",), ("=",), count), entry_id, many(member, value, most=2),
@@ -247,7 +253,7 @@ FAMILIES = {
         command("GEODIST", key, member, member, opt(("m", "km", "ft", "mi", "x"))),
         command("GEOSEARCH", key, "FROMLONLAT", "15", "37", "BYRADIUS", ("200", "1000", "-1"), "km", opt(("ASC", "DESC")),
                 opt(("WITHCOORD", "WITHDIST", "WITHHASH"))),
-        command("GEOSEARCHSTORE", key, key, "FROMMEMBER", member, "BYBOX", "400", "400", "km", opt(("STOREDIST",))),
+        command("GEOSEARCHSTORE", key, key, "FROMMEMBER", member, "BYBOX", "400", "400", "km"),
         command("GEORADIUS", key, "15", "37", "200", "km", opt(("WITHDIST",)), ("ASC",)),
     ],
     "sort": [
@@ -269,4 +275,5 @@ FAMILIES = {
 
 # Families whose values differ in their bytes (PFCOUNT of Redis writes its estimate into the value): a round has them
 # beside these others only, which do not look at the bytes.
-APART = {"hyperloglogs": ("keys", "lists")}
+# Geo commands have their keys to themselves: scores that are no places are searched by either as it likes.
+APART = {"hyperloglogs": ("keys", "lists"), "geo": ("keys",)}
