@@ -16,7 +16,7 @@ units=(
   unit/type/string unit/type/hash unit/type/incr unit/expire unit/keyspace unit/multi unit/scan unit/pubsub
   unit/bitops unit/bitfield unit/protocol unit/quit unit/hyperloglog unit/type/stream unit/type/stream-cgroups
   unit/type/zset unit/geo unit/tracking unit/introspection-2 unit/dump unit/pubsubshard unit/slowlog
-  unit/latency-monitor unit/sort unit/scripting unit/functions unit/type/set unit/type/list unit/type/list-2
+  unit/sort unit/scripting unit/functions unit/type/set unit/type/list unit/type/list-2
   unit/type/list-3
 )
 # What Redis tags as needing something that is not here: DEBUG's inner commands, replication, a snapshot of its own
